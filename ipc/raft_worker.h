@@ -1,0 +1,57 @@
+/* raft_worker.h - the conversation of the raft process with a state worker: the apply stream.
+ *
+ * On every connect the worker says RESUME with its applied index; raft streams everything after it:
+ * APPLY for each entry part of this worker, then APPLY_END with the last index of the batch (also when
+ * no part was the worker's). The worker applies up to APPLY_END in one transaction and says APPLIED.
+ * Raft keeps at most RAFT_WORKER_WINDOW_BYTES beyond APPLIED under way. Indexes only grow within a
+ * connection; a worker ignores what is at or below its applied index.
+ */
+#ifndef INSI_IPC_RAFT_WORKER_H
+#define INSI_IPC_RAFT_WORKER_H
+
+#include "ipc/link.h"
+
+#define RAFT_WORKER_WINDOW_BYTES (16u << 20)
+
+struct msg_resume {
+    uint64_t applied_index;
+};
+int msg_resume_send(struct link *link, const struct msg_resume *msg);
+int msg_resume_decode(struct msg_resume *msg, struct unpack *body);
+
+struct msg_apply {
+    uint64_t index, term, stamp_ms;
+    uint64_t session, sequence, floor;
+    struct slice command; /* ipc/command.h */
+};
+int msg_apply_send(struct link *link, const struct msg_apply *msg);
+int msg_apply_decode(struct msg_apply *msg, struct unpack *body);
+
+struct msg_apply_end {
+    uint64_t last_index;
+};
+int msg_apply_end_send(struct link *link, const struct msg_apply_end *msg);
+int msg_apply_end_decode(struct msg_apply_end *msg, struct unpack *body);
+
+struct msg_applied {
+    uint64_t index;
+};
+int msg_applied_send(struct link *link, const struct msg_applied *msg);
+int msg_applied_decode(struct msg_applied *msg, struct unpack *body);
+
+/* A command that the worker itself wants in the log (a purge step). Raft drops it when this node does
+ * not lead; the worker proposes again when told so by ROLE. Session 0: harmless when repeated. */
+struct msg_worker_propose {
+    struct slice command;
+};
+int msg_worker_propose_send(struct link *link, const struct msg_worker_propose *msg);
+int msg_worker_propose_decode(struct msg_worker_propose *msg, struct unpack *body);
+
+struct msg_role { /* sent after RESUME and on every change */
+    bool is_leader;
+    uint64_t term;
+};
+int msg_role_send(struct link *link, const struct msg_role *msg);
+int msg_role_decode(struct msg_role *msg, struct unpack *body);
+
+#endif

@@ -1,0 +1,43 @@
+# tests.mk - what `make test`, `make check` and `make bench` do (included by the top Makefile).
+
+C_FILES := $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || find . -name '*.[ch]' -not -path './build*'))
+PYTEST  := /usr/bin/python3 -m pytest
+
+test: deps
+	$(Q)$(MAKE) --no-print-directory all unit sim system
+
+ifneq ($(wildcard tests/sim/*.c),)
+SIM := $(BUILD)/tests/raft-sim
+$(eval $(call program,$(BUILD)/tests/raft-sim,$(call src,tests/sim),$(LIB_CORE) $(LIB_BASE),$(LIBS_BASE)))
+## make sim SEEDS=N   N seeds of the cluster simulation
+SEEDS ?= 2000
+sim: $(SIM)
+	$(Q)$(SIM) --seeds $(SEEDS)
+else
+sim:
+endif
+
+## make system        system tests: real nodes, real processes, killed for real
+system: all
+	$(Q)INSI_BUILD=$(abspath $(BUILD)) $(PYTEST) -q -p no:cacheprovider -n 4 tests/system
+
+check: deps-check
+	$(Q)$(MAKE) --no-print-directory format-check tidy cppcheck san
+
+## make format        rewrite every C file in the project's style
+format:
+	$(Q)clang-format -i $(C_FILES)
+format-check:
+	$(Q)clang-format --dry-run -Werror $(C_FILES)
+tidy: $(patsubst %.c,$(BUILD)/tidy/%.ok,$(filter %.c,$(C_FILES)))
+$(BUILD)/tidy/%.ok: %.c .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY,$<)
+	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS_ALL) -Wno-unknown-warning-option 2>$@.err || (cat $@.err; exit 1)
+	@touch $@
+cppcheck:
+	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --suppress=missingIncludeSystem --error-exitcode=1 -I. $(filter-out tests/%,$(filter %.c,$(C_FILES)))
+## make san           unit tests under AddressSanitizer and UBSan
+san:
+	$(Q)$(MAKE) --no-print-directory SAN=1 unit
