@@ -75,16 +75,10 @@ WORKERS  := $(addprefix $(BUILD)/libexec/insi-,raft storage cacheq events gatewa
 all: $(BIN) $(WORKERS)
 
 help:
-	@sed -n 's/^## //p' Makefile
+	@sed -n 's/^## //p' Makefile tests/tests.mk
 
 ## make               build/insid, build/insic and the workers in build/libexec
 ## make deps          install what is missing with apt-get (needs root; says what is missing otherwise)
-## make run           dependencies, build, and a local node in a scratch folder, in the foreground
-## make test          dependencies, build, all tests
-## make check         format, clang-tidy, cppcheck, unit tests under sanitizers
-## make bench         the numbers of docs/performance.md, measured here
-## make install       DESTDIR= PREFIX=/usr/local
-## make clean
 
 # ---- dependencies ------------------------------------------------------------------------------
 # missing(packages): those that dpkg does not list as installed
@@ -173,3 +167,21 @@ unit: $(UNITS)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 include tests/tests.mk
+
+# ---- run, install, clean ----------------------------------------------------------------------
+## make run           dependencies, build, and a local node in a scratch folder, in the foreground
+run: deps-build
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(abspath $(BUILD)) sh tests/run-local.sh cluster.yaml.example
+
+## make install       DESTDIR= PREFIX=/usr/local
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/insi \
+	    $(DESTDIR)$(PREFIX)/share/doc/insi
+	install -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(WORKERS) $(DESTDIR)$(PREFIX)/libexec/insi
+	install -m 0644 README.md cluster.yaml.example docs/*.md $(DESTDIR)$(PREFIX)/share/doc/insi
+
+## make clean         remove what was built
+clean:
+	rm -rf build build-san

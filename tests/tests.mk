@@ -3,8 +3,13 @@
 C_FILES := $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || find . -name '*.[ch]' -not -path './build*'))
 PYTEST  := /usr/bin/python3 -m pytest
 
+## make test          dependencies, build, all tests
+# One after the other: the system tests measure times, and a busy machine would disturb them.
 test: deps
-	$(Q)$(MAKE) --no-print-directory all unit sim system
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory unit
+	$(Q)$(MAKE) --no-print-directory sim
+	$(Q)$(MAKE) --no-print-directory system
 
 ifneq ($(wildcard tests/sim/*.c),)
 SIM := $(BUILD)/tests/raft-sim
@@ -21,8 +26,12 @@ endif
 system: all
 	$(Q)INSI_BUILD=$(abspath $(BUILD)) $(PYTEST) -q -p no:cacheprovider -n 4 tests/system
 
+## make check         format, clang-tidy, cppcheck, unit tests under sanitizers
 check: deps-check
-	$(Q)$(MAKE) --no-print-directory format-check tidy cppcheck san
+	$(Q)$(MAKE) --no-print-directory format-check
+	$(Q)$(MAKE) --no-print-directory tidy
+	$(Q)$(MAKE) --no-print-directory cppcheck
+	$(Q)$(MAKE) --no-print-directory san
 
 ## make format        rewrite every C file in the project's style
 format:
@@ -41,3 +50,8 @@ cppcheck:
 ## make san           unit tests under AddressSanitizer and UBSan
 san:
 	$(Q)$(MAKE) --no-print-directory SAN=1 unit
+
+## make bench         the numbers of docs/performance.md, measured on this machine
+bench: deps-bench
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)INSI_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py
