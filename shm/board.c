@@ -22,7 +22,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-#define BOARD_MAGIC 0x6472616f42495349ull /* "ISIBoard" as bytes */
+#define BOARD_MAGIC 0x44524f4249534e49ull /* "INSIBORD" as bytes */
 #define BOARD_LINE_BYTES 64
 #define BOARD_READ_TRIES 200
 #define BOARD_PATH_BYTES 1100

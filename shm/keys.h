@@ -1,14 +1,14 @@
 /* keys.h - what is stored where in the maps: databases, key layout, value layout, and the read side
- * that the gateway and the state workers share. Numbers are big-endian in keys (so that byte order is
- * number order) and little-endian in values.
+ * that the gateway and the state workers share. Numbers are big-endian in keys (so that byte order
+ * is number order) and little-endian in values.
  *
  *   values.mdb
  *     meta      text name                   -> see map.h
  *     values    scope(16) key(1..480)       -> index(8) bytes       index: the write that set it
  *     apikeys   sha256(32)                  -> scope(16) created_ms(8) index(8) name
- *     doomed    scope(16)                   -> index(8)             deleted keys' scopes, being removed
- *     sessions  see shm/sessions.h
- *   volatile.mdb: meta, sessions, and what cache and queues add
+ *     doomed    scope(16)                   -> index(8) stamp_ms(8) deleted keys' scopes, being
+ * removed sessions  see procs/worker/sessions.h (of no use to readers) volatile.mdb: meta,
+ * sessions, and what cache and queues add events.mdb:   meta, sessions
  */
 #ifndef INSI_SHM_KEYS_H
 #define INSI_SHM_KEYS_H
@@ -22,7 +22,14 @@
 #include "base/limits.h"
 #include "base/token.h"
 
-enum map_database { MAP_META, MAP_SESSIONS, MAP_VALUES_DB, MAP_APIKEYS, MAP_DOOMED, MAP_DATABASE_COUNT };
+enum map_database {
+    MAP_META,
+    MAP_SESSIONS,
+    MAP_VALUES_DB,
+    MAP_APIKEYS,
+    MAP_DOOMED,
+    MAP_DATABASE_COUNT
+};
 
 #define KEY_SCOPED_BYTES (SCOPE_BYTES + LIMIT_KEY_BYTES)
 
@@ -39,8 +46,8 @@ int value_get(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct sl
               struct value_view *out);
 
 /* Walks the keys of a scope that start with prefix, in byte order, from the first key after `after`
- * (when after.len > 0), calling visit until it returns false. The first `offset` keys are passed over
- * without a call. Keys are handed over without their scope. E_IO, E_CORRUPT. */
+ * (when after.len > 0), calling visit until it returns false. The first `offset` keys are passed
+ * over without a call. Keys are handed over without their scope. E_IO, E_CORRUPT. */
 typedef bool value_visit_fn(struct slice key, const struct value_view *value, void *arg);
 int value_scan(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice prefix,
                struct slice after, uint64_t offset, value_visit_fn *visit, void *arg);

@@ -1,14 +1,17 @@
 /* map.h - LMDB environments: one writer process, many readers, opened after exec only.
  *
- * Every process opens with the same constant map size (sparse; growth never matters) and LMDB's reader
- * table at MAP_READERS. The writer runs MDB_NOSYNC|MDB_WRITEMAP: the log is the durability, a killed
- * process loses nothing, and a map that may have seen an operating-system crash is thrown away by its
- * owner (see procs/storage). A full disk would be SIGBUS under WRITEMAP, so the writer watches free space
- * (map_has_room). Format: "meta" holds version, kind, node identity and the applied index.
+ * Every process opens with the same constant map size (sparse; growth never matters) and LMDB's
+ * reader table at MAP_READERS. The writer runs MDB_NOSYNC|MDB_WRITEMAP: the log is the durability,
+ * a killed process loses nothing, and a map that may have seen an operating-system crash is thrown
+ * away by its owner (see procs/storage). A full disk would be SIGBUS under WRITEMAP, so the writer
+ * watches free space (map_has_room). Format: "meta" holds version, kind, node identity and the
+ * applied index.
  *
- * Reading: map_read_begin renews a reset transaction (about 70 ns); hold it only for one request, never
- * across a wait. map_sweep gives back the slots of killed readers; the writer calls it every second
- * while it writes and when told that a process died.
+ * Numbers of our own in "meta" are kept with map_meta_get and map_meta_put.
+ *
+ * Reading: map_read_begin renews a reset transaction (about 70 ns); hold it only for one request,
+ * never across a wait. map_sweep gives back the slots of killed readers; the writer calls it every
+ * second while it writes and when told that a process died.
  */
 #ifndef INSI_SHM_MAP_H
 #define INSI_SHM_MAP_H
@@ -22,13 +25,16 @@
 #include "shm/keys.h"
 
 #define MAP_READERS 4096
-#define MAP_BYTES (1ull << 40) /* 1 TiB of address space, sparse; INSI_TEST_MAP_BYTES lowers it for valgrind */
+#define MAP_BYTES                                                                                  \
+    (1ull << 40) /* 1 TiB of address space, sparse; INSI_TEST_MAP_BYTES lowers it for valgrind */
 
 struct map;
 
-enum map_kind { MAP_VALUES = 1, MAP_VOLATILE = 2 };
+/* values.mdb, volatile.mdb (cacheq), events.mdb; files in the folder given. */
+enum map_kind { MAP_VALUES = 1, MAP_VOLATILE = 2, MAP_EVENTS = 3 };
 
-/* Writer: makes folder and databases when missing. E_IO, E_VERSION, E_CORRUPT, E_FOREIGN. */
+/* Writer: makes folder and databases when missing. E_IO, E_VERSION, E_CORRUPT, E_FOREIGN (another
+ * kind). */
 int map_open_writer(struct map **out, const char *folder, enum map_kind kind);
 /* Reader: E_NOT_FOUND while the writer has not made it yet. */
 int map_open_reader(struct map **out, const char *folder, enum map_kind kind);
@@ -42,10 +48,19 @@ void map_read_end(struct map *map);
 
 /* The writer. commit stores applied_index in the same transaction (I4). */
 int map_write_begin(struct map *map, MDB_txn **out);
-int map_write_commit(struct map *map, uint64_t applied_index);
+int map_write_commit(struct map *map,
+                     uint64_t applied_index); /* after an error the old state holds */
 void map_write_abort(struct map *map);
+int map_sync(struct map *map);                     /* all committed is on the device; E_IO */
 uint64_t map_applied_index(const struct map *map); /* of the last committed transaction */
+/* At least so many bytes are free on the map's file system. Apply never asks (I2): a worker holds a
+ * whole batch back, and the leader refuses writes long before. */
 bool map_has_room(const struct map *map, uint64_t reserve_bytes);
+/* 8-byte numbers in "meta" by name; get leaves 0 and returns 0 when there is none. E_IO, E_CORRUPT.
+ */
+int map_meta_get(const struct map *map, MDB_txn *txn, const char *name, uint64_t *out);
+int map_meta_put(const struct map *map, MDB_txn *txn, const char *name, uint64_t value);
+
 int map_sweep(struct map *map); /* dead readers removed, or a negative number */
 
 #endif

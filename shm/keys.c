@@ -1,0 +1,193 @@
+/* keys.c - the key and value layouts of the maps, and the walks over them.
+ *
+ * Pure functions over a transaction; they own nothing and never write. What a map holds was written
+ * by this node's own workers, so a record of the wrong shape is corruption, not bad input.
+ */
+#include "shm/keys.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "shm/bytes.h"
+
+#define KEYS_INDEX_BYTES 8
+#define KEYS_APIKEY_BYTES (SCOPE_BYTES + 16)
+
+size_t key_scoped(uint8_t out[KEY_SCOPED_BYTES], const struct scope *scope, struct slice key)
+{
+    CHECK(key.len <= LIMIT_KEY_BYTES);
+    memcpy(out, scope->id, SCOPE_BYTES);
+    if (key.len > 0)
+        memcpy(out + SCOPE_BYTES, key.data, key.len);
+    return SCOPE_BYTES + key.len;
+}
+
+static int keys_error(int lmdb_error)
+{
+    switch (lmdb_error) {
+    case MDB_SUCCESS:
+        return 0;
+    case MDB_NOTFOUND:
+        return E_NOT_FOUND;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+        return E_CORRUPT;
+    default:
+        return E_IO;
+    }
+}
+
+/* --- values ------------------------------------------------------------------------------------
+ */
+
+static int value_view_of(const MDB_val *stored, struct value_view *out)
+{
+    if (stored->mv_size < KEYS_INDEX_BYTES)
+        return E_CORRUPT;
+    out->index = bytes_get_u64(stored->mv_data);
+    out->data = slice_of((const uint8_t *)stored->mv_data + KEYS_INDEX_BYTES,
+                         stored->mv_size - KEYS_INDEX_BYTES);
+    return 0;
+}
+
+int value_get(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice key,
+              struct value_view *out)
+{
+    uint8_t bytes[KEY_SCOPED_BYTES];
+    MDB_val stored;
+
+    if (key.len == 0 || key.len > LIMIT_KEY_BYTES)
+        return E_NOT_FOUND;
+    MDB_val wanted = {key_scoped(bytes, scope, key), bytes};
+    int error = keys_error(mdb_get(txn, values, &wanted, &stored));
+    return error != 0 ? error : value_view_of(&stored, out);
+}
+
+static bool key_starts_with(const MDB_val *key, const uint8_t *prefix, size_t prefix_len)
+{
+    return key->mv_size >= prefix_len && memcmp(key->mv_data, prefix, prefix_len) == 0;
+}
+
+/* The order of LMDB: bytes, then length. */
+static int slice_order(struct slice a, struct slice b)
+{
+    size_t common = a.len < b.len ? a.len : b.len;
+    int order = common > 0 ? memcmp(a.data, b.data, common) : 0;
+
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+struct value_walk {
+    uint8_t prefix[KEY_SCOPED_BYTES]; /* with the scope */
+    size_t prefix_len;
+    uint64_t offset;
+    value_visit_fn *visit;
+    void *arg;
+};
+
+/* From where the cursor stands to the end of the prefix, the offset, or the visitor's patience. No
+ * upper bound is computed: a prefix of 0xff bytes has none. */
+static int value_walk_run(struct value_walk *walk, MDB_cursor *cursor, MDB_val *key,
+                          MDB_val *stored)
+{
+    int error = 0;
+    bool more = true;
+
+    while (more && error == 0 && key_starts_with(key, walk->prefix, walk->prefix_len)) {
+        if (walk->offset > 0) {
+            walk->offset--;
+        } else {
+            struct value_view view;
+            error = value_view_of(stored, &view);
+            if (error == 0)
+                more = walk->visit(slice_of((const uint8_t *)key->mv_data + SCOPE_BYTES,
+                                            key->mv_size - SCOPE_BYTES),
+                                   &view, walk->arg);
+        }
+        if (more && error == 0)
+            error = keys_error(mdb_cursor_get(cursor, key, stored, MDB_NEXT));
+    }
+    return error;
+}
+
+int value_scan(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice prefix,
+               struct slice after, uint64_t offset, value_visit_fn *visit, void *arg)
+{
+    struct value_walk walk = {.offset = offset, .visit = visit, .arg = arg};
+    uint8_t start_bytes[KEY_SCOPED_BYTES];
+    MDB_cursor *cursor;
+    MDB_val stored;
+
+    /* No key is as long, so nothing starts with such a prefix or follows such a key within it. */
+    if (prefix.len > LIMIT_KEY_BYTES)
+        return 0;
+    if (after.len > LIMIT_KEY_BYTES)
+        after.len = LIMIT_KEY_BYTES;
+    walk.prefix_len = key_scoped(walk.prefix, scope, prefix);
+    bool resumes = after.len > 0 && slice_order(after, prefix) >= 0;
+    MDB_val start = {key_scoped(start_bytes, scope, resumes ? after : prefix), start_bytes};
+    MDB_val key = start;
+
+    int error = keys_error(mdb_cursor_open(txn, values, &cursor));
+    if (error != 0)
+        return error;
+    error = keys_error(mdb_cursor_get(cursor, &key, &stored, MDB_SET_RANGE));
+    if (error == 0 && resumes && key.mv_size == start.mv_size &&
+        memcmp(key.mv_data, start_bytes, key.mv_size) == 0)
+        error = keys_error(mdb_cursor_get(cursor, &key, &stored, MDB_NEXT));
+    if (error == 0)
+        error = value_walk_run(&walk, cursor, &key, &stored);
+    mdb_cursor_close(cursor);
+    return error == E_NOT_FOUND ? 0 : error;
+}
+
+/* --- API keys ----------------------------------------------------------------------------------
+ */
+
+static int apikey_view_of(const MDB_val *stored, struct apikey_view *out)
+{
+    const uint8_t *bytes = stored->mv_data;
+
+    if (stored->mv_size < KEYS_APIKEY_BYTES)
+        return E_CORRUPT;
+    memcpy(out->scope.id, bytes, SCOPE_BYTES);
+    out->created_ms = bytes_get_u64(bytes + SCOPE_BYTES);
+    out->index = bytes_get_u64(bytes + SCOPE_BYTES + 8);
+    out->name = slice_of(bytes + KEYS_APIKEY_BYTES, stored->mv_size - KEYS_APIKEY_BYTES);
+    return 0;
+}
+
+int apikey_find(MDB_txn *txn, MDB_dbi apikeys, const uint8_t hash[SHA256_BYTES],
+                struct apikey_view *out)
+{
+    MDB_val key = {SHA256_BYTES, (void *)hash};
+    MDB_val stored;
+
+    int error = keys_error(mdb_get(txn, apikeys, &key, &stored));
+    return error != 0 ? error : apikey_view_of(&stored, out);
+}
+
+int apikey_scan(MDB_txn *txn, MDB_dbi apikeys, apikey_visit_fn *visit, void *arg)
+{
+    MDB_cursor *cursor;
+    MDB_val key;
+    MDB_val stored;
+    bool more = true;
+
+    int error = keys_error(mdb_cursor_open(txn, apikeys, &cursor));
+    if (error != 0)
+        return error;
+    error = keys_error(mdb_cursor_get(cursor, &key, &stored, MDB_FIRST));
+    while (error == 0 && more) {
+        struct apikey_view view;
+        error = apikey_view_of(&stored, &view);
+        if (error == 0)
+            more = visit(&view, arg);
+        if (error == 0 && more)
+            error = keys_error(mdb_cursor_get(cursor, &key, &stored, MDB_NEXT));
+    }
+    mdb_cursor_close(cursor);
+    return error == E_NOT_FOUND ? 0 : error;
+}

@@ -1,0 +1,367 @@
+/* map.c - opening LMDB environments, and the transactions of a writer and of readers.
+ *
+ * LMDB's rules that this file keeps for everybody: an environment is opened once per process and
+ * never carried across a fork; database handles are opened once, in a transaction of their own; a
+ * reader has one transaction, which is reset and renewed; nothing uses DUPSORT.
+ */
+#include "shm/map.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "shm/bytes.h"
+
+#define MAP_FORMAT 1
+#define MAP_RENEW_TRIES 100
+
+static const char map_meta_format[] = "format";
+static const char map_meta_kind[] = "kind";
+static const char map_meta_applied[] = "applied_index";
+
+static const char *const map_file_names[] = {
+    [MAP_VALUES] = "values.mdb",
+    [MAP_VOLATILE] = "volatile.mdb",
+    [MAP_EVENTS] = "events.mdb",
+};
+
+static const char *const map_database_names[MAP_DATABASE_COUNT] = {
+    [MAP_META] = "meta",       [MAP_SESSIONS] = "sessions", [MAP_VALUES_DB] = "values",
+    [MAP_APIKEYS] = "apikeys", [MAP_DOOMED] = "doomed",
+};
+
+struct map {
+    MDB_env *env;
+    MDB_txn *txn; /* reader: kept and renewed; writer: the open one */
+    MDB_dbi databases[MAP_DATABASE_COUNT];
+    uint64_t applied_index;
+    enum map_kind kind;
+    bool writable;
+    bool in_use; /* a transaction is open */
+    char folder[PATH_BYTES];
+};
+
+/* How many of the databases a map of this kind has: the first two are everybody's. */
+static unsigned map_database_count(enum map_kind kind)
+{
+    return kind == MAP_VALUES ? MAP_DATABASE_COUNT : MAP_SESSIONS + 1;
+}
+
+/* One place turns LMDB's codes into ours, and says what LMDB said. */
+static int map_error(const struct map *map, const char *what, int lmdb_error)
+{
+    switch (lmdb_error) {
+    case MDB_SUCCESS:
+        return 0;
+    case MDB_NOTFOUND:
+    case ENOENT:
+        return E_NOT_FOUND;
+    case MDB_VERSION_MISMATCH:
+        return E_VERSION;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+        LOG_ERROR("map_corrupt", LOG_STR("folder", map->folder), LOG_STR("call", what),
+                  LOG_STR("error", mdb_strerror(lmdb_error)));
+        return E_CORRUPT;
+    default:
+        LOG_ERROR("map_failed", LOG_STR("folder", map->folder), LOG_STR("call", what),
+                  LOG_STR("error", mdb_strerror(lmdb_error)));
+        return E_IO;
+    }
+}
+
+static size_t map_bytes(void)
+{
+    const char *text = getenv("INSI_TEST_MAP_BYTES");
+
+    if (text == NULL)
+        return MAP_BYTES;
+    unsigned long long bytes = strtoull(text, NULL, 10);
+    return bytes > 0 ? (size_t)bytes : MAP_BYTES;
+}
+
+/* --- meta --------------------------------------------------------------------------------------
+ */
+
+int map_meta_get(const struct map *map, MDB_txn *txn, const char *name, uint64_t *out)
+{
+    MDB_val key = {strlen(name), (void *)name};
+    MDB_val stored;
+
+    *out = 0;
+    int error = mdb_get(txn, map->databases[MAP_META], &key, &stored);
+    if (error == MDB_NOTFOUND)
+        return 0;
+    if (error != 0)
+        return map_error(map, "get", error);
+    if (stored.mv_size != sizeof(uint64_t))
+        return E_CORRUPT;
+    *out = bytes_get_u64(stored.mv_data);
+    return 0;
+}
+
+int map_meta_put(const struct map *map, MDB_txn *txn, const char *name, uint64_t value)
+{
+    uint8_t bytes[sizeof(uint64_t)];
+    MDB_val key = {strlen(name), (void *)name};
+    MDB_val stored = {sizeof(bytes), bytes};
+
+    bytes_put_u64(bytes, value);
+    return map_error(map, "put", mdb_put(txn, map->databases[MAP_META], &key, &stored, 0));
+}
+
+static int map_meta_check(struct map *map, MDB_txn *txn)
+{
+    uint64_t format;
+    uint64_t kind;
+
+    int error = map_meta_get(map, txn, map_meta_format, &format);
+    if (error == 0)
+        error = map_meta_get(map, txn, map_meta_kind, &kind);
+    if (error == 0)
+        error = map_meta_get(map, txn, map_meta_applied, &map->applied_index);
+    if (error != 0)
+        return error;
+    if (format == 0 && !map->writable)
+        return E_NOT_FOUND; /* the writer is still making it */
+    if (format != MAP_FORMAT)
+        return E_VERSION;
+    return kind == (uint64_t)map->kind ? 0 : E_FOREIGN;
+}
+
+/* --- opening -----------------------------------------------------------------------------------
+ */
+
+static int map_open_databases(struct map *map, MDB_txn *txn)
+{
+    for (unsigned i = 0; i < map_database_count(map->kind); i++) {
+        int error = mdb_dbi_open(txn, map_database_names[i], map->writable ? MDB_CREATE : 0,
+                                 &map->databases[i]);
+        if (error != 0)
+            return map_error(map, "dbi_open", error);
+    }
+    return 0;
+}
+
+/* A new map gets its format and kind in the transaction that makes its databases, so a reader finds
+ * everything or nothing. */
+static int map_prepare(struct map *map, MDB_txn *txn)
+{
+    MDB_stat stat;
+
+    int error = map_open_databases(map, txn);
+    if (error == 0)
+        error = map_error(map, "stat", mdb_stat(txn, map->databases[MAP_META], &stat));
+    if (error == 0 && stat.ms_entries == 0 && map->writable) {
+        error = map_meta_put(map, txn, map_meta_format, MAP_FORMAT);
+        if (error == 0)
+            error = map_meta_put(map, txn, map_meta_kind, (uint64_t)map->kind);
+    }
+    return error != 0 ? error : map_meta_check(map, txn);
+}
+
+static int map_open_env(struct map *map)
+{
+    char path[PATH_BYTES + 16];
+    unsigned flags = MDB_NOSUBDIR | MDB_NORDAHEAD;
+
+    snprintf(path, sizeof(path), "%s/%s", map->folder, map_file_names[map->kind]);
+    flags |= map->writable ? MDB_NOSYNC | MDB_WRITEMAP : MDB_RDONLY | MDB_NOTLS;
+    struct stat status;
+    if (!map->writable && (stat(path, &status) != 0 || status.st_size == 0))
+        return E_NOT_FOUND; /* a reader's open would leave a lock file behind */
+    int error = mdb_env_create(&map->env);
+    if (error == 0)
+        error = mdb_env_set_mapsize(map->env, map_bytes());
+    if (error == 0)
+        error = mdb_env_set_maxreaders(map->env, MAP_READERS);
+    if (error == 0)
+        error = mdb_env_set_maxdbs(map->env, MAP_DATABASE_COUNT + 8);
+    if (error == 0)
+        error = mdb_env_open(map->env, path, flags, 0600);
+    return map_error(map, "env_open", error);
+}
+
+static int map_open_all(struct map *map)
+{
+    MDB_txn *txn = NULL;
+
+    int error = map_open_env(map);
+    if (error != 0)
+        return error;
+    error = map_error(map, "txn_begin",
+                      mdb_txn_begin(map->env, NULL, map->writable ? 0 : MDB_RDONLY, &txn));
+    if (error != 0)
+        return error;
+    error = map_prepare(map, txn);
+    if (error != 0) {
+        mdb_txn_abort(txn);
+        return error;
+    }
+    error = map_error(map, "txn_commit", mdb_txn_commit(txn));
+    if (error != 0 || map->writable)
+        return error;
+    /* The reader's transaction, begun once and renewed ever after. */
+    error = map_error(map, "txn_begin", mdb_txn_begin(map->env, NULL, MDB_RDONLY, &map->txn));
+    if (error == 0)
+        mdb_txn_reset(map->txn);
+    return error;
+}
+
+static int map_open(struct map **out, const char *folder, enum map_kind kind, bool writable)
+{
+    *out = NULL;
+    if (strlen(folder) >= PATH_BYTES)
+        return E_IO;
+    if (writable && path_make_folder(folder) != 0)
+        return E_IO;
+    struct map *map = mem_alloc(sizeof(*map));
+    map->kind = kind;
+    map->writable = writable;
+    snprintf(map->folder, sizeof(map->folder), "%s", folder);
+    int error = map_open_all(map);
+    if (error != 0)
+        map_close(&map);
+    *out = map;
+    return error;
+}
+
+int map_open_writer(struct map **out, const char *folder, enum map_kind kind)
+{
+    return map_open(out, folder, kind, true);
+}
+
+int map_open_reader(struct map **out, const char *folder, enum map_kind kind)
+{
+    return map_open(out, folder, kind, false);
+}
+
+void map_close(struct map **map)
+{
+    if (*map == NULL)
+        return;
+    if ((*map)->txn != NULL)
+        mdb_txn_abort((*map)->txn);
+    if ((*map)->env != NULL)
+        mdb_env_close((*map)->env);
+    free(*map);
+    *map = NULL;
+}
+
+MDB_dbi map_database(const struct map *map, enum map_database database)
+{
+    CHECK((unsigned)database < map_database_count(map->kind));
+    return map->databases[database];
+}
+
+/* --- readers -----------------------------------------------------------------------------------
+ */
+
+int map_read_begin(struct map *map, MDB_txn **out)
+{
+    MDB_envinfo info;
+
+    CHECK(!map->writable && !map->in_use);
+    /* A reader that is stopped between taking its slot and copying the roots can pair its number
+     * with the roots of a later transaction that is just being written. When the newest committed
+     * number is still ours afterwards, nobody can have been writing there. */
+    for (unsigned i = 0; i < MAP_RENEW_TRIES; i++) {
+        int error = mdb_txn_renew(map->txn);
+        if (error != 0)
+            return map_error(map, "txn_renew", error);
+        mdb_env_info(map->env, &info);
+        size_t behind = info.me_last_txnid - mdb_txn_id(map->txn);
+        if (behind == 0 || (behind == 1 && i == MAP_RENEW_TRIES - 1)) {
+            map->in_use = true;
+            *out = map->txn;
+            return 0;
+        }
+        mdb_txn_reset(map->txn);
+    }
+    LOG_ERROR("map_renew_failed", LOG_STR("folder", map->folder));
+    return E_IO;
+}
+
+void map_read_end(struct map *map)
+{
+    CHECK(!map->writable && map->in_use);
+    mdb_txn_reset(map->txn);
+    map->in_use = false;
+}
+
+/* --- the writer --------------------------------------------------------------------------------
+ */
+
+int map_write_begin(struct map *map, MDB_txn **out)
+{
+    CHECK(map->writable && !map->in_use);
+    int error = mdb_txn_begin(map->env, NULL, 0, &map->txn);
+    if (error != 0) {
+        map->txn = NULL;
+        return map_error(map, "txn_begin", error);
+    }
+    map->in_use = true;
+    *out = map->txn;
+    return 0;
+}
+
+int map_write_commit(struct map *map, uint64_t applied_index)
+{
+    CHECK(map->writable && map->in_use);
+    CHECK(applied_index >= map->applied_index);
+    int error = map_meta_put(map, map->txn, map_meta_applied, applied_index);
+    if (error != 0) {
+        map_write_abort(map);
+        return error;
+    }
+    error = map_error(map, "txn_commit", mdb_txn_commit(map->txn));
+    map->txn = NULL; /* freed by LMDB in either case */
+    map->in_use = false;
+    if (error == 0)
+        map->applied_index = applied_index;
+    return error;
+}
+
+void map_write_abort(struct map *map)
+{
+    CHECK(map->writable && map->in_use);
+    mdb_txn_abort(map->txn);
+    map->txn = NULL;
+    map->in_use = false;
+}
+
+int map_sync(struct map *map)
+{
+    return map_error(map, "env_sync", mdb_env_sync(map->env, 1));
+}
+
+uint64_t map_applied_index(const struct map *map)
+{
+    return map->applied_index;
+}
+
+bool map_has_room(const struct map *map, uint64_t reserve_bytes)
+{
+    struct statvfs status;
+
+    if (statvfs(map->folder, &status) != 0)
+        return false;
+    return (uint64_t)status.f_bavail * status.f_frsize >= reserve_bytes;
+}
+
+int map_sweep(struct map *map)
+{
+    int dead = 0;
+
+    int error = mdb_reader_check(map->env, &dead);
+    return error != 0 ? -1 : dead;
+}
