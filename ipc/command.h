@@ -2,8 +2,8 @@
  *
  *   [operation, scope (16 bytes), ...operands]   operands per operation as listed
  *
- * Commands are replicated: encode and decode are part of the log format. Operation numbers are never
- * reused. Decoding checks every length against base/limits.h; slices borrow from the input.
+ * Commands are replicated: encode and decode are part of the log format. Operation numbers are
+ * never reused. Decoding checks every length against base/limits.h; slices borrow from the input.
  */
 #ifndef INSI_IPC_COMMAND_H
 #define INSI_IPC_COMMAND_H

@@ -1,9 +1,9 @@
 /* gateway_raft.h - the conversation of a gateway with its node's raft process.
  *
- * PROPOSE [entry]: the gateway's start id is the entry's session. Raft answers only when it refuses;
- * the result of an accepted entry comes from the state worker (worker_gateway.h). After a reconnect the
- * gateway proposes everything that is still open again; workers apply each (session, sequence) once.
- * READ_INDEX asks for an index such that a read at or after it is linearizable.
+ * PROPOSE [entry]: the gateway's start id is the entry's session. Raft answers only when it
+ * refuses; the result of an accepted entry comes from the state worker (worker_gateway.h). After a
+ * reconnect the gateway proposes everything that is still open again; workers apply each (session,
+ * sequence) once. READ_INDEX asks for an index such that a read at or after it is linearizable.
  */
 #ifndef INSI_IPC_GATEWAY_RAFT_H
 #define INSI_IPC_GATEWAY_RAFT_H

@@ -1,13 +1,13 @@
 /* link.h - one link: an NNG pair0 socket over ipc:// between two processes of a node.
  *
- * A link carries messages of ipc/msg.h in batches: everything queued in one turn of the loop leaves as
- * one NNG message at the end of the turn (link_flush), never on a timer. It reconnects by itself
- * (10 ms); both sides then say hello again (protocol version, process, index, node, start id), and only
- * after a good hello is the link up. A hello that does not fit is logged once on both sides and the
- * pipe is closed. What was in flight when a peer dies is lost: users ask again in on_up.
- * NNG's threads only queue and wake; every callback below runs in the owner's loop, from link_drain.
- * Single peer: an extra dialer is refused. Bounds: LINK_QUEUE_BYTES not yet sent, then link_begin
- * refuses (E_BUSY); LIMIT_MESSAGE_BYTES per NNG message received.
+ * A link carries messages of ipc/msg.h in batches: everything queued in one turn of the loop leaves
+ * as one NNG message at the end of the turn (link_flush), never on a timer. It reconnects by itself
+ * (10 ms); both sides then say hello again (protocol version, process, index, node, start id), and
+ * only after a good hello is the link up. A hello that does not fit is logged once on both sides
+ * and the pipe is closed. What was in flight when a peer dies is lost: users ask again in on_up.
+ * NNG's threads only queue and wake; every callback below runs in the owner's loop, from
+ * link_drain. Single peer: an extra dialer is refused. Bounds: LINK_QUEUE_BYTES not yet sent, then
+ * link_begin refuses (E_BUSY); LIMIT_MESSAGE_BYTES per NNG message received.
  */
 #ifndef INSI_IPC_LINK_H
 #define INSI_IPC_LINK_H
@@ -15,10 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/proc.h"
 #include "ipc/loop.h"
 #include "ipc/msg.h"
 #include "ipc/pack.h"
-#include "base/proc.h"
 
 #define LINK_PROTOCOL_VERSION 1
 #define LINK_QUEUE_BYTES (128u << 20)
@@ -63,8 +63,8 @@ void link_drain(struct link *link);
 bool link_is_up(const struct link *link);
 size_t link_queued_bytes(const struct link *link);
 
-/* Starts one message; write its elements to the pack and end with link_end. E_PEER_DOWN, E_BUSY (then
- * nothing was queued). element_count does not include the type. */
+/* Starts one message; write its elements to the pack and end with link_end. E_PEER_DOWN, E_BUSY
+ * (then nothing was queued). element_count does not include the type. */
 int link_begin(struct link *link, enum msg type, uint32_t element_count, struct pack **pack);
 void link_end(struct link *link);
 

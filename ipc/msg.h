@@ -1,34 +1,44 @@
 /* msg.h - the one list of messages between the processes of a node.
  *
- * On the wire: msgpack arrays [type, elements...], one after the other in a batch. Encoders and
- * decoders stand side by side, one file per conversation: gateway_raft.h, raft_worker.h,
- * worker_gateway.h. A change here raises LINK_PROTOCOL_VERSION.
+ * On the wire: msgpack arrays [type, elements...], each in a frame of its own (docs/ipc.md).
+ * Encoders and decoders stand side by side, one file per conversation: gateway_raft.h,
+ * raft_worker.h, worker_gateway.h. A change here raises LINK_PROTOCOL_VERSION.
  */
 #ifndef INSI_IPC_MSG_H
 #define INSI_IPC_MSG_H
 
-/* X(name, number, from, to) */
+#include <stdbool.h>
+
+#include "base/proc.h"
+
+/* X(name, number, elements after the type, from, to) */
 #define MSG_LIST(X)                                                                                \
-    X(HELLO, 1, "any", "any")                                                                      \
-    X(PROPOSE, 10, "gateway", "raft")                                                              \
-    X(REFUSE, 11, "raft", "gateway")                                                               \
-    X(READ_INDEX, 12, "gateway", "raft")                                                           \
-    X(READ_INDEX_REPLY, 13, "raft", "gateway")                                                     \
-    X(RESUME, 20, "worker", "raft")                                                                \
-    X(APPLY, 21, "raft", "worker")                                                                 \
-    X(APPLY_END, 22, "raft", "worker")                                                             \
-    X(APPLIED, 23, "worker", "raft")                                                               \
-    X(WORKER_PROPOSE, 24, "worker", "raft")                                                        \
-    X(ROLE, 25, "raft", "worker")                                                                  \
-    X(RESULT, 30, "worker", "gateway")                                                             \
-    X(RECALL, 31, "gateway", "worker")
+    X(HELLO, 1, 5, ANY, ANY)                                                                       \
+    X(PROPOSE, 10, 1, GATEWAY, RAFT)                                                               \
+    X(REFUSE, 11, 3, RAFT, GATEWAY)                                                                \
+    X(READ_INDEX, 12, 1, GATEWAY, RAFT)                                                            \
+    X(READ_INDEX_REPLY, 13, 3, RAFT, GATEWAY)                                                      \
+    X(RESUME, 20, 1, WORKER, RAFT)                                                                 \
+    X(APPLY, 21, 7, RAFT, WORKER)                                                                  \
+    X(APPLY_END, 22, 1, RAFT, WORKER)                                                              \
+    X(APPLIED, 23, 1, WORKER, RAFT)                                                                \
+    X(WORKER_PROPOSE, 24, 1, WORKER, RAFT)                                                         \
+    X(ROLE, 25, 2, RAFT, WORKER)                                                                   \
+    X(RESULT, 30, 4, WORKER, GATEWAY)                                                              \
+    X(RECALL, 31, 1, GATEWAY, WORKER)
 
 enum msg {
-#define X(name, number, from, to) MSG_##name = number,
+#define X(name, number, elements, from, to) MSG_##name = number,
     MSG_LIST(X)
 #undef X
 };
 
 const char *msg_name(int type); /* "PROPOSE"; "?" for an unknown number */
+
+/* How many elements follow the type; -1 for an unknown number. */
+int msg_elements(int type);
+
+/* Whether a process of one kind may say this to one of the other. */
+bool msg_may_travel(int type, enum proc from, enum proc to);
 
 #endif

@@ -1,10 +1,10 @@
 /* raft_worker.h - the conversation of the raft process with a state worker: the apply stream.
  *
  * On every connect the worker says RESUME with its applied index; raft streams everything after it:
- * APPLY for each entry part of this worker, then APPLY_END with the last index of the batch (also when
- * no part was the worker's). The worker applies up to APPLY_END in one transaction and says APPLIED.
- * Raft keeps at most RAFT_WORKER_WINDOW_BYTES beyond APPLIED under way. Indexes only grow within a
- * connection; a worker ignores what is at or below its applied index.
+ * APPLY for each entry part of this worker, then APPLY_END with the last index of the batch (also
+ * when no part was the worker's). The worker applies up to APPLY_END in one transaction and says
+ * APPLIED. Raft keeps at most RAFT_WORKER_WINDOW_BYTES beyond APPLIED under way. Indexes only grow
+ * within a connection; a worker ignores what is at or below its applied index.
  */
 #ifndef INSI_IPC_RAFT_WORKER_H
 #define INSI_IPC_RAFT_WORKER_H
@@ -39,8 +39,9 @@ struct msg_applied {
 int msg_applied_send(struct link *link, const struct msg_applied *msg);
 int msg_applied_decode(struct msg_applied *msg, struct unpack *body);
 
-/* A command that the worker itself wants in the log (a purge step). Raft drops it when this node does
- * not lead; the worker proposes again when told so by ROLE. Session 0: harmless when repeated. */
+/* A command that the worker itself wants in the log (a purge step). Raft drops it when this node
+ * does not lead; the worker proposes again when told so by ROLE. Session 0: harmless when repeated.
+ */
 struct msg_worker_propose {
     struct slice command;
 };

@@ -1,9 +1,10 @@
 /* worker_gateway.h - the conversation of a state worker with a gateway.
  *
  * After the transaction that applied an entry has committed, the worker sends RESULT to the gateway
- * whose start id is the entry's session, if that gateway is connected to this node. The worker remembers
- * results until the session's floor passes them; a gateway that reconnects asks again with RECALL for
- * each open sequence and gets RESULT for those already applied (for others it comes in due time).
+ * whose start id is the entry's session, if that gateway is connected to this node. The worker
+ * remembers results until the session's floor passes them; a gateway that reconnects asks again
+ * with RECALL for each open sequence and gets RESULT for those already applied (for others it comes
+ * in due time).
  */
 #ifndef INSI_IPC_WORKER_GATEWAY_H
 #define INSI_IPC_WORKER_GATEWAY_H

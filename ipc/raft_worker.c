@@ -1,0 +1,129 @@
+/* raft_worker.c - see raft_worker.h. */
+#include "ipc/raft_worker.h"
+
+#include "base/error.h"
+#include "base/limits.h"
+
+int msg_resume_send(struct link *link, const struct msg_resume *msg)
+{
+    struct pack *pack;
+    int error = link_begin(link, MSG_RESUME, 1, &pack);
+    if (error != 0)
+        return error;
+    pack_u64(pack, msg->applied_index);
+    link_end(link);
+    return 0;
+}
+
+int msg_resume_decode(struct msg_resume *msg, struct unpack *body)
+{
+    msg->applied_index = unpack_u64(body);
+    return unpack_end(body);
+}
+
+int msg_apply_send(struct link *link, const struct msg_apply *msg)
+{
+    struct pack *pack;
+    if (msg->command.len > LIMIT_ENTRY_BYTES)
+        return E_TOO_LARGE;
+    int error = link_begin(link, MSG_APPLY, 7, &pack);
+    if (error != 0)
+        return error;
+    pack_u64(pack, msg->index);
+    pack_u64(pack, msg->term);
+    pack_u64(pack, msg->stamp_ms);
+    pack_u64(pack, msg->session);
+    pack_u64(pack, msg->sequence);
+    pack_u64(pack, msg->floor);
+    pack_bytes(pack, msg->command);
+    link_end(link);
+    return 0;
+}
+
+int msg_apply_decode(struct msg_apply *msg, struct unpack *body)
+{
+    msg->index = unpack_u64(body);
+    msg->term = unpack_u64(body);
+    msg->stamp_ms = unpack_u64(body);
+    msg->session = unpack_u64(body);
+    msg->sequence = unpack_u64(body);
+    msg->floor = unpack_u64(body);
+    msg->command = unpack_bytes(body);
+    if (msg->index == 0 || msg->command.len == 0 || msg->command.len > LIMIT_ENTRY_BYTES)
+        unpack_refuse(body);
+    return unpack_end(body);
+}
+
+int msg_apply_end_send(struct link *link, const struct msg_apply_end *msg)
+{
+    struct pack *pack;
+    int error = link_begin(link, MSG_APPLY_END, 1, &pack);
+    if (error != 0)
+        return error;
+    pack_u64(pack, msg->last_index);
+    link_end(link);
+    return 0;
+}
+
+int msg_apply_end_decode(struct msg_apply_end *msg, struct unpack *body)
+{
+    msg->last_index = unpack_u64(body);
+    return unpack_end(body);
+}
+
+int msg_applied_send(struct link *link, const struct msg_applied *msg)
+{
+    struct pack *pack;
+    int error = link_begin(link, MSG_APPLIED, 1, &pack);
+    if (error != 0)
+        return error;
+    pack_u64(pack, msg->index);
+    link_end(link);
+    return 0;
+}
+
+int msg_applied_decode(struct msg_applied *msg, struct unpack *body)
+{
+    msg->index = unpack_u64(body);
+    return unpack_end(body);
+}
+
+int msg_worker_propose_send(struct link *link, const struct msg_worker_propose *msg)
+{
+    struct pack *pack;
+    if (msg->command.len > LIMIT_ENTRY_BYTES)
+        return E_TOO_LARGE;
+    int error = link_begin(link, MSG_WORKER_PROPOSE, 1, &pack);
+    if (error != 0)
+        return error;
+    pack_bytes(pack, msg->command);
+    link_end(link);
+    return 0;
+}
+
+int msg_worker_propose_decode(struct msg_worker_propose *msg, struct unpack *body)
+{
+    msg->command = unpack_bytes(body);
+    if (msg->command.len == 0 || msg->command.len > LIMIT_ENTRY_BYTES)
+        unpack_refuse(body);
+    return unpack_end(body);
+}
+
+int msg_role_send(struct link *link, const struct msg_role *msg)
+{
+    struct pack *pack;
+    int error = link_begin(link, MSG_ROLE, 2, &pack);
+    if (error != 0)
+        return error;
+    pack_bool(pack, msg->is_leader);
+    pack_u64(pack, msg->term);
+    link_end(link);
+    return 0;
+}
+
+int msg_role_decode(struct msg_role *msg, struct unpack *body)
+{
+    msg->is_leader = unpack_bool(body);
+    msg->term = unpack_u64(body);
+    return unpack_end(body);
+}
