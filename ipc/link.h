@@ -55,6 +55,9 @@ struct link_options {
 
 /* Starts listening or dialing; returns at once. E_IO, E_TOO_LARGE (socket path). */
 int link_open(struct link **out, const struct link_options *options);
+
+/* Sends nothing more and calls no handler; what was queued is lost. Detaches from its loop, which
+ * must still exist. Not from within this link's handlers, nor from a runner. */
 void link_close(struct link **link);
 
 int link_fd(const struct link *link); /* readable when link_drain has something to do */
@@ -71,8 +74,10 @@ void link_end(struct link *link);
 /* Hands over this turn's batch; what NNG cannot take yet is kept and sent when it can. */
 void link_flush(struct link *link);
 
-/* True when all that was queued has been handed to the kernel (used before a planned exit). */
-bool link_is_idle(const struct link *link);
+/* True when all that was queued has been handed to the kernel (used before a planned exit: ask
+ * again after a moment). The first call makes later sends a little dearer, so it is for that only.
+ */
+bool link_is_idle(struct link *link);
 
 /* Puts fd and flush into a loop.c loop. */
 int link_attach(struct link *link, struct loop *loop);

@@ -1,0 +1,655 @@
+/* link.c - see link.h; the wire is described in docs/ipc.md.
+ *
+ * NNG's threads put events into an inbox (link_inbox.h); everything else belongs to the owner's
+ * thread. A connection is one NNG pipe. Each side draws a random nonce per connection and tells it
+ * in its hello; a batch names the nonces of both ends, so whatever an earlier connection left
+ * behind in a buffer, even between the same two processes, is recognised and dropped. NNG's own
+ * send buffer stays at 0: one message is on its way and one waits in send_aio, all other bytes wait
+ * here, where they are counted and can be thrown away when the peer goes.
+ */
+#include "ipc/link.h"
+
+#include <nng/nng.h>
+
+#include <nng/protocol/pair0/pair.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/token.h"
+#include "ipc/hello.h"
+#include "ipc/link_inbox.h"
+
+#define LINK_RECONNECT_MIN_MS 10
+#define LINK_RECONNECT_MAX_MS 100
+#define LINK_REFUSED_MS 1000 /* a refused pipe is closed after this: time for both sides to log */
+#define LINK_OFFERED_PIPES 8
+#define LINK_READY_BATCHES 48
+#define LINK_MALFORMED_LOGGED 8     /* per connection */
+#define LINK_KEEP_BYTES (64u << 10) /* of the batch buffer, while idle */
+#define LINK_HEAD_BYTES 18
+#define LINK_FRAME_HEAD_BYTES 5
+#define LINK_FRAME_HEAD 0xc6 /* msgpack bin with a length of four bytes */
+
+_Static_assert(LIMIT_BATCH_BYTES + LIMIT_ENTRY_BYTES + 4096 < LIMIT_MESSAGE_BYTES,
+               "a batch about to be closed and the largest message fit one NNG message");
+_Static_assert(LINK_QUEUE_BYTES / LIMIT_BATCH_BYTES + 4 < LINK_READY_BATCHES,
+               "every batch of a full queue has a place");
+
+struct link {
+    struct link_options options;
+    char node[LIMIT_NODE_ID_BYTES];
+    char url[PROC_LINK_BYTES];
+    struct loop *loop; /* NULL when another loop hosts us */
+
+    nng_socket socket;
+    bool socket_is_open;
+    nng_aio *receive_aio, *send_aio, *refuse_aio;
+    struct link_inbox inbox;
+    nng_pipe refused_pipe; /* what refuse_aio closes */
+
+    /* the connection */
+    uint32_t offered[LINK_OFFERED_PIPES]; /* pipes not yet current, in order of appearance */
+    unsigned offered_count;
+    uint32_t pipe; /* 0 = none */
+    bool is_refused, is_up;
+    uint64_t own_nonce, peer_nonce;
+    uint64_t refused_start_id; /* of the last refusal that was logged */
+    const char *refused_what;
+    unsigned malformed_count;
+
+    /* sending */
+    struct buf batch; /* being filled */
+    struct pack pack;
+    size_t frame_start; /* in batch, of the message between begin and end */
+    bool in_message;
+    nng_msg *ready[LINK_READY_BATCHES]; /* closed batches in order */
+    unsigned ready_count;
+    size_t ready_bytes;
+    bool is_sending; /* send_aio holds a message */
+    size_t sending_bytes;
+    int send_fd; /* NNG's "can send", fetched by the first link_is_idle; -1 before */
+};
+
+/* ---- sending ----------------------------------------------------------------------------------
+ */
+
+static void link_close_batch(struct link *link)
+{
+    if (link->batch.len == 0)
+        return;
+    nng_msg *message = NULL;
+    CHECK(link->ready_count < LINK_READY_BATCHES);
+    CHECK(nng_msg_alloc(&message, 0) == 0);
+    CHECK(nng_msg_append(message, link->batch.data, link->batch.len) == 0);
+    link->ready[link->ready_count++] = message;
+    link->ready_bytes += link->batch.len;
+    buf_clear(&link->batch);
+    buf_shrink(&link->batch, LINK_KEEP_BYTES);
+}
+
+/* Gives NNG what it takes; the first message that it does not take goes to send_aio, whose
+ * completion wakes the owner. */
+static void link_send_ready(struct link *link)
+{
+    unsigned sent = 0;
+    while (sent < link->ready_count && !link->is_sending) {
+        nng_msg *message = link->ready[sent++];
+        size_t bytes = nng_msg_len(message);
+        link->ready_bytes -= bytes;
+        int rv = nng_sendmsg(link->socket, message, NNG_FLAG_NONBLOCK);
+        if (rv == 0)
+            continue;
+        CHECK(rv == NNG_EAGAIN);
+        link->is_sending = true;
+        link->sending_bytes = bytes;
+        nng_aio_set_msg(link->send_aio, message);
+        nng_send_aio(link->socket, link->send_aio);
+    }
+    link->ready_count -= sent;
+    memmove((void *)link->ready, (void *)(link->ready + sent),
+            link->ready_count * sizeof(link->ready[0]));
+}
+
+static void link_forget_unsent(struct link *link)
+{
+    for (unsigned i = 0; i < link->ready_count; i++)
+        nng_msg_free(link->ready[i]);
+    link->ready_count = 0;
+    link->ready_bytes = 0;
+    buf_clear(&link->batch);
+    buf_shrink(&link->batch, LINK_KEEP_BYTES);
+    if (link->is_sending)
+        nng_aio_cancel(link->send_aio);
+}
+
+static void link_on_send_done(struct link *link)
+{
+    CHECK(link->is_sending);
+    link->is_sending = false;
+    link->sending_bytes = 0;
+    if (nng_aio_result(link->send_aio) != 0)
+        nng_msg_free(nng_aio_get_msg(link->send_aio));
+    nng_aio_set_msg(link->send_aio, NULL);
+}
+
+void link_flush(struct link *link)
+{
+    CHECK(!link->in_message);
+    if (link->ready_count == 0 && (link->batch.len == 0 || link->is_sending))
+        return; /* while NNG is busy the open batch goes on growing */
+    link_send_ready(link);
+    if (!link->is_sending) {
+        link_close_batch(link);
+        link_send_ready(link);
+    }
+}
+
+static void link_write_head(struct link *link, uint64_t peer_nonce)
+{
+    pack_init(&link->pack, &link->batch);
+    pack_u64_fixed(&link->pack, link->own_nonce);
+    pack_u64_fixed(&link->pack, peer_nonce);
+    CHECK(link->batch.len == LINK_HEAD_BYTES);
+}
+
+static void link_begin_frame(struct link *link)
+{
+    static const uint8_t head[LINK_FRAME_HEAD_BYTES] = {LINK_FRAME_HEAD};
+    link->frame_start = link->batch.len;
+    CHECK(buf_append(&link->batch, head, sizeof(head)) == 0);
+}
+
+static void link_end_frame(struct link *link)
+{
+    CHECK(pack_result(&link->pack) == 0);
+    uint8_t *length = link->batch.data + link->frame_start + 1;
+    size_t bytes = link->batch.len - link->frame_start - LINK_FRAME_HEAD_BYTES;
+    for (unsigned i = 0; i < 4; i++)
+        length[i] = (uint8_t)(bytes >> (24 - 8 * i));
+}
+
+int link_begin(struct link *link, enum msg type, uint32_t element_count, struct pack **pack)
+{
+    CHECK(!link->in_message && (int)element_count == msg_elements((int)type));
+    if (!link->is_up)
+        return E_PEER_DOWN;
+    if (link_queued_bytes(link) >= LINK_QUEUE_BYTES)
+        return E_BUSY;
+    if (link->batch.len == 0)
+        link_write_head(link, link->peer_nonce);
+    link_begin_frame(link);
+    link->in_message = true;
+    pack_array(&link->pack, 1 + element_count);
+    pack_u64(&link->pack, (uint64_t)type);
+    *pack = &link->pack;
+    return 0;
+}
+
+void link_end(struct link *link)
+{
+    CHECK(link->in_message);
+    link_end_frame(link);
+    link->in_message = false;
+    if (link->batch.len >= LIMIT_BATCH_BYTES)
+        link_close_batch(link);
+    if (link->loop != NULL)
+        loop_run_again(link->loop);
+}
+
+size_t link_queued_bytes(const struct link *link)
+{
+    return link->batch.len + link->ready_bytes + link->sending_bytes;
+}
+
+bool link_is_idle(struct link *link)
+{
+    if (link_queued_bytes(link) > 0)
+        return false;
+    if (link->pipe == 0)
+        return true;
+    if (link->send_fd < 0)
+        CHECK(nng_socket_get_int(link->socket, NNG_OPT_SENDFD, &link->send_fd) == 0);
+    struct pollfd writable = {.fd = link->send_fd, .events = POLLIN};
+    return poll(&writable, 1, 0) == 1;
+}
+
+/* ---- the connection ---------------------------------------------------------------------------
+ */
+
+static void link_send_hello(struct link *link)
+{
+    struct hello hello = {.version = LINK_PROTOCOL_VERSION,
+                          .proc = (uint64_t)link->options.self,
+                          .index = link->options.self_index,
+                          .node = slice_text(link->node),
+                          .start_id = link->options.start_id};
+    CHECK(link->batch.len == 0 && link->ready_count == 0);
+    link_write_head(link, 0);
+    link_begin_frame(link);
+    hello_pack(&link->pack, &hello);
+    link_end_frame(link);
+    link_close_batch(link);
+    link_send_ready(link);
+}
+
+/* The conversation ends; the pipe may live on. */
+static void link_go_down(struct link *link)
+{
+    bool was_up = link->is_up;
+    link->is_up = false;
+    link->peer_nonce = 0;
+    link_forget_unsent(link);
+    if (was_up && link->options.handlers.on_down != NULL)
+        link->options.handlers.on_down(link->options.arg);
+}
+
+static void link_lose_pipe(struct link *link)
+{
+    if (link->pipe == 0)
+        return;
+    link->pipe = 0;
+    if (link->is_refused) {
+        nng_aio_cancel(link->refuse_aio);
+        nng_aio_wait(link->refuse_aio);
+    }
+    link_go_down(link);
+}
+
+static void link_use_pipe(struct link *link, uint32_t pipe)
+{
+    link_lose_pipe(link);
+    link->pipe = pipe;
+    link->is_refused = false;
+    link->malformed_count = 0;
+    do {
+        token_random(&link->own_nonce, sizeof(link->own_nonce));
+    } while (link->own_nonce == 0);
+    link_send_hello(link);
+}
+
+/* Takes the pipe off the list of offered ones; false when it is not there. */
+static bool link_take_offered(struct link *link, uint32_t pipe)
+{
+    for (unsigned i = 0; i < link->offered_count; i++) {
+        if (link->offered[i] == pipe) {
+            link->offered_count--;
+            memmove(&link->offered[i], &link->offered[i + 1],
+                    (link->offered_count - i) * sizeof(link->offered[0]));
+            return true;
+        }
+    }
+    return false;
+}
+
+static void link_on_offered(struct link *link, uint32_t pipe)
+{
+    if (link->offered_count == LINK_OFFERED_PIPES)
+        link_take_offered(link, link->offered[0]);
+    link->offered[link->offered_count++] = pipe;
+}
+
+/* The peer is told by our hello, and has a second to read it before the pipe is closed. */
+static void link_refuse(struct link *link, const struct hello *hello, const char *what, int error)
+{
+    link_go_down(link);
+    link->is_refused = true;
+    link->refused_pipe.id = link->pipe;
+    nng_sleep_aio(LINK_REFUSED_MS, link->refuse_aio);
+    if (link->refused_what == what && link->refused_start_id == hello->start_id)
+        return;
+    link->refused_what = what;
+    link->refused_start_id = hello->start_id;
+    char node[LIMIT_NODE_ID_BYTES] = "";
+    if (hello->node.len > 0 && hello->node.len < sizeof(node))
+        memcpy(node, hello->node.data, hello->node.len);
+    LOG_ERROR("link_refused", LOG_STR("url", link->url), LOG_STR("reason", error_name(error)),
+              LOG_STR("field", what), LOG_U64("own_version", LINK_PROTOCOL_VERSION),
+              LOG_U64("peer_version", hello->version), LOG_U64("peer_process", hello->proc),
+              LOG_U64("peer_index", hello->index), LOG_STR("peer_node", node));
+}
+
+static void link_on_hello(struct link *link, uint64_t peer_nonce, struct slice body)
+{
+    const struct hello expected = {.version = LINK_PROTOCOL_VERSION,
+                                   .proc = (uint64_t)link->options.peer,
+                                   .index = link->options.peer_index,
+                                   .node = slice_text(link->node)};
+    struct hello hello;
+    const char *what = "hello";
+    int error = hello_decode(&hello, body);
+    if (error == 0 || error == E_VERSION)
+        error = hello_compare(&hello, &expected, &what);
+    if (error != 0) {
+        link_refuse(link, &hello, what, error);
+        return;
+    }
+    /* Another hello on the same pipe: the first one was left over from an earlier connection. */
+    if (link->is_up)
+        link_go_down(link);
+    link->peer_nonce = peer_nonce;
+    link->is_up = true;
+    link->refused_what = NULL;
+    const struct link_peer peer = {link->options.peer, link->options.peer_index, hello.start_id};
+    if (link->options.handlers.on_up != NULL)
+        link->options.handlers.on_up(link->options.arg, &peer);
+}
+
+/* ---- receiving --------------------------------------------------------------------------------
+ */
+
+static void link_malformed(struct link *link, uint64_t type, const char *why)
+{
+    if (link->malformed_count++ >= LINK_MALFORMED_LOGGED)
+        return;
+    LOG_ERROR("message_malformed", LOG_STR("peer", proc_name(link->options.peer)),
+              LOG_STR("type", type <= INT32_MAX ? msg_name((int)type) : "?"),
+              LOG_U64("number", type), LOG_STR("reason", why));
+}
+
+static void link_on_frame(struct link *link, struct slice frame)
+{
+    struct unpack body;
+    unpack_init(&body, frame);
+    uint32_t elements = unpack_array(&body);
+    uint64_t type = unpack_u64(&body);
+    if (body.error != 0 || type > INT32_MAX || type == MSG_HELLO ||
+        elements != 1 + (uint32_t)msg_elements((int)type)) {
+        link_malformed(link, type, "not a message");
+        return;
+    }
+    if (!msg_may_travel((int)type, link->options.peer, link->options.self)) {
+        link_malformed(link, type, "not for us");
+        return;
+    }
+    link->options.handlers.on_message(link->options.arg, (enum msg)type, &body);
+    int error = unpack_end(&body);
+    if (error != 0)
+        link_malformed(link, type, error_text(error));
+}
+
+static void link_on_batch(struct link *link, struct slice bytes)
+{
+    struct unpack unpack;
+    unpack_init(&unpack, bytes);
+    uint64_t sender_nonce = unpack_u64(&unpack);
+    uint64_t receiver_nonce = unpack_u64(&unpack);
+    if (unpack.error == 0 && receiver_nonce == 0) {
+        struct slice hello = unpack_bytes(&unpack);
+        if (unpack_end(&unpack) == 0 && sender_nonce != 0) {
+            link_on_hello(link, sender_nonce, hello);
+            return;
+        }
+    }
+    if (unpack.error == 0 &&
+        (!link->is_up || sender_nonce != link->peer_nonce || receiver_nonce != link->own_nonce)) {
+        LOG_DEBUG("batch_dropped", LOG_STR("peer", proc_name(link->options.peer)),
+                  LOG_U64("bytes", bytes.len));
+        return;
+    }
+    while (unpack_more(&unpack)) {
+        struct slice frame = unpack_bytes(&unpack);
+        if (unpack.error == 0)
+            link_on_frame(link, frame);
+    }
+    if (unpack.error != 0) {
+        /* What it held is unknown, so both sides begin anew and ask again. */
+        link_malformed(link, 0, "batch");
+        nng_pipe_close((nng_pipe){link->pipe});
+        return;
+    }
+    if (link->options.handlers.on_batch_end != NULL)
+        link->options.handlers.on_batch_end(link->options.arg);
+}
+
+static void link_on_nng_message(struct link *link, uint32_t pipe, nng_msg *message)
+{
+    /* The first message may overtake the notice that the pipe is up. */
+    if (pipe != link->pipe && link_take_offered(link, pipe))
+        link_use_pipe(link, pipe);
+    if (pipe == link->pipe && !link->is_refused)
+        link_on_batch(link, slice_of(nng_msg_body(message), nng_msg_len(message)));
+}
+
+static void link_on_event(struct link *link, const struct link_event *event)
+{
+    switch (event->kind) {
+    case LINK_EVENT_PIPE_OFFERED:
+        link_on_offered(link, event->pipe);
+        break;
+    case LINK_EVENT_PIPE_UP:
+        if (link_take_offered(link, event->pipe))
+            link_use_pipe(link, event->pipe);
+        break;
+    case LINK_EVENT_PIPE_DOWN:
+        link_take_offered(link, event->pipe);
+        if (event->pipe == link->pipe)
+            link_lose_pipe(link);
+        break;
+    case LINK_EVENT_MESSAGE:
+        link_on_nng_message(link, event->pipe, event->message);
+        break;
+    case LINK_EVENT_SEND_DONE:
+        link_on_send_done(link);
+        break;
+    }
+}
+
+void link_drain(struct link *link)
+{
+    struct link_events events;
+    size_t bytes = 0;
+    link_inbox_take(&link->inbox, &events);
+    for (size_t i = 0; i < events.count; i++) {
+        struct link_event *event = &events.items[i];
+        link_on_event(link, event);
+        if (event->message != NULL) {
+            bytes += link_message_cost(event->message);
+            nng_msg_free(event->message);
+            event->message = NULL;
+        }
+    }
+    link_events_fini(&events);
+    if (bytes > 0 && link_inbox_done(&link->inbox, bytes))
+        nng_recv_aio(link->socket, link->receive_aio);
+}
+
+/* ---- on NNG's threads -------------------------------------------------------------------------
+ */
+
+static void link_nng_received(void *arg)
+{
+    struct link *link = arg;
+    if (nng_aio_result(link->receive_aio) != 0)
+        return; /* the socket is being closed */
+    nng_msg *message = nng_aio_get_msg(link->receive_aio);
+    nng_aio_set_msg(link->receive_aio, NULL);
+    struct link_event event = {
+        .kind = LINK_EVENT_MESSAGE, .pipe = nng_msg_get_pipe(message).id, .message = message};
+    if (link_inbox_put(&link->inbox, event))
+        nng_recv_aio(link->socket, link->receive_aio);
+    link_inbox_wake(&link->inbox);
+}
+
+static void link_nng_sent(void *arg)
+{
+    struct link *link = arg;
+    link_inbox_put(&link->inbox, (struct link_event){.kind = LINK_EVENT_SEND_DONE});
+    link_inbox_wake(&link->inbox);
+}
+
+static void link_nng_refused(void *arg)
+{
+    struct link *link = arg;
+    if (nng_aio_result(link->refuse_aio) == 0)
+        nng_pipe_close(link->refused_pipe);
+}
+
+static void link_nng_pipe(nng_pipe pipe, nng_pipe_ev kind, void *arg)
+{
+    struct link *link = arg;
+    uint64_t uid = 0;
+    struct link_event event = {.kind = LINK_EVENT_PIPE_DOWN, .pipe = pipe.id};
+    if (kind == NNG_PIPE_EV_ADD_PRE) {
+        int rv = nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid);
+        if (rv != 0 || uid != (uint64_t)geteuid()) {
+            LOG_WARN("link_stranger_refused", LOG_STR("url", link->url), LOG_U64("uid", uid));
+            nng_pipe_close(pipe);
+            return;
+        }
+        event.kind = LINK_EVENT_PIPE_OFFERED;
+    } else if (kind == NNG_PIPE_EV_ADD_POST) {
+        event.kind = LINK_EVENT_PIPE_UP;
+    }
+    link_inbox_put(&link->inbox, event);
+    link_inbox_wake(&link->inbox);
+}
+
+/* ---- open and close ---------------------------------------------------------------------------
+ */
+
+static int link_listen_or_dial(struct link *link, bool listens)
+{
+    nng_listener listener;
+    nng_dialer dialer;
+    int rv;
+    if (listens) {
+        rv = nng_listener_create(&listener, link->socket, link->url);
+        if (rv == 0)
+            rv = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, 0600);
+        if (rv == 0)
+            rv = nng_listener_start(listener, 0);
+    } else {
+        rv = nng_dial(link->socket, link->url, &dialer, NNG_FLAG_NONBLOCK);
+    }
+    return rv;
+}
+
+static int link_start(struct link *link, bool listens)
+{
+    int rv = nng_pair0_open(&link->socket);
+    link->socket_is_open = rv == 0;
+    nng_socket socket = link->socket;
+    if (rv == 0)
+        rv = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, LIMIT_MESSAGE_BYTES);
+    if (rv == 0)
+        rv = nng_socket_set_ms(socket, NNG_OPT_RECONNMINT, LINK_RECONNECT_MIN_MS);
+    if (rv == 0)
+        rv = nng_socket_set_ms(socket, NNG_OPT_RECONNMAXT, LINK_RECONNECT_MAX_MS);
+    for (int event = NNG_PIPE_EV_ADD_PRE; rv == 0 && event <= NNG_PIPE_EV_REM_POST; event++)
+        rv = nng_pipe_notify(socket, (nng_pipe_ev)event, link_nng_pipe, link);
+    if (rv == 0)
+        rv = nng_aio_alloc(&link->receive_aio, link_nng_received, link);
+    if (rv == 0)
+        rv = nng_aio_alloc(&link->send_aio, link_nng_sent, link);
+    if (rv == 0)
+        rv = nng_aio_alloc(&link->refuse_aio, link_nng_refused, link);
+    if (rv == 0)
+        rv = link_listen_or_dial(link, listens);
+    if (rv != 0) {
+        LOG_ERROR("link_failed", LOG_STR("url", link->url), LOG_STR("error", nng_strerror(rv)));
+        return E_IO;
+    }
+    nng_recv_aio(socket, link->receive_aio);
+    return 0;
+}
+
+int link_open(struct link **out, const struct link_options *options)
+{
+    CHECK(options->handlers.on_message != NULL && options->self != options->peer);
+    *out = NULL;
+    struct link *link = mem_alloc(sizeof(*link));
+    link->options = *options;
+    link->send_fd = -1;
+    buf_init(&link->batch, LIMIT_MESSAGE_BYTES);
+    size_t node_len = strlen(options->node);
+    CHECK(node_len > 0 && node_len < sizeof(link->node));
+    memcpy(link->node, options->node, node_len);
+    link->options.node = link->node;
+    link->options.run_dir = NULL; /* the caller's string need not outlive this call */
+
+    /* In proc.h's order whoever comes first listens. */
+    bool listens = options->self < options->peer;
+    int error = proc_link_url(link->url, options->run_dir, listens ? options->self : options->peer,
+                              listens ? options->peer : options->self,
+                              listens ? options->peer_index : options->self_index);
+    int inbox_error = link_inbox_init(&link->inbox);
+    if (error == 0)
+        error = inbox_error;
+    if (error == 0)
+        error = link_start(link, listens);
+    if (error != 0)
+        link_close(&link);
+    *out = link;
+    return error;
+}
+
+static void link_on_ready(void *arg)
+{
+    link_drain(arg);
+}
+
+static void link_on_turn_end(void *arg)
+{
+    link_flush(arg);
+}
+
+void link_close(struct link **link_pointer)
+{
+    struct link *link = *link_pointer;
+    if (link == NULL)
+        return;
+    *link_pointer = NULL;
+    if (link->loop != NULL) {
+        loop_remove_fd(link->loop, link->inbox.wake_fd);
+        loop_remove_runner(link->loop, link_on_turn_end, link);
+    }
+    /* Ends every operation and waits for the callbacks of its pipes. */
+    if (link->socket_is_open)
+        nng_close(link->socket);
+    nng_aio *aios[] = {link->receive_aio, link->send_aio, link->refuse_aio};
+    for (size_t i = 0; i < sizeof(aios) / sizeof(aios[0]); i++) {
+        if (aios[i] != NULL)
+            nng_aio_stop(aios[i]);
+    }
+    if (link->is_sending && nng_aio_result(link->send_aio) != 0)
+        nng_msg_free(nng_aio_get_msg(link->send_aio));
+    for (size_t i = 0; i < sizeof(aios) / sizeof(aios[0]); i++)
+        nng_aio_free(aios[i]);
+    link->is_sending = false;
+    link_forget_unsent(link);
+    link_inbox_fini(&link->inbox);
+    buf_fini(&link->batch);
+    free(link);
+}
+
+int link_fd(const struct link *link)
+{
+    return link->inbox.wake_fd;
+}
+
+bool link_is_up(const struct link *link)
+{
+    return link->is_up;
+}
+
+int link_attach(struct link *link, struct loop *loop)
+{
+    CHECK(link->loop == NULL);
+    int error = loop_add_runner(loop, link_on_turn_end, link);
+    if (error != 0)
+        return error;
+    error = loop_add_fd(loop, link->inbox.wake_fd, link_on_ready, link);
+    if (error != 0) {
+        loop_remove_runner(loop, link_on_turn_end, link);
+        return error;
+    }
+    link->loop = loop;
+    return 0;
+}

@@ -1,0 +1,65 @@
+/* link_inbox.h - the hand-over from NNG's threads to the thread that owns a link.
+ *
+ * A queue under a mutex and an eventfd, written only when the owner has taken everything before:
+ * under load many messages cost one wake-up. Bytes of messages are bounded: at LINK_INBOX_BYTES the
+ * receiver is told not to receive again, and the owner restarts it once it has worked the backlog
+ * off.
+ */
+#ifndef INSI_IPC_LINK_INBOX_H
+#define INSI_IPC_LINK_INBOX_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <nng/nng.h>
+
+#define LINK_INBOX_BYTES (64u << 20)
+
+enum link_event_kind {
+    LINK_EVENT_PIPE_OFFERED, /* exists, may yet be refused; before anything else of this pipe */
+    LINK_EVENT_PIPE_UP,
+    LINK_EVENT_PIPE_DOWN,
+    LINK_EVENT_MESSAGE,
+    LINK_EVENT_SEND_DONE,
+};
+
+struct link_event {
+    enum link_event_kind kind;
+    uint32_t pipe;
+    nng_msg *message; /* LINK_EVENT_MESSAGE: owned by the event */
+};
+
+struct link_events {
+    struct link_event *items;
+    size_t count, capacity;
+};
+
+struct link_inbox {
+    pthread_mutex_t mutex;
+    int wake_fd;
+    bool signalled; /* the owner was woken and has not taken yet */
+    bool paused;    /* the receiver waits for link_inbox_done */
+    size_t bytes;   /* of messages put and not yet done */
+    struct link_events filling;
+};
+
+int link_inbox_init(struct link_inbox *inbox);  /* E_IO */
+void link_inbox_fini(struct link_inbox *inbox); /* frees what was not taken */
+
+/* From any thread. put returns whether the receiver may go on; wake comes after it, so that
+ * receiving is started again before the system call. */
+bool link_inbox_put(struct link_inbox *inbox, struct link_event event);
+void link_inbox_wake(struct link_inbox *inbox);
+
+/* The owner: takes all events (link_events_fini frees them), and reports the bytes it has worked
+ * off; done returns true when the receiver has to be started again. */
+void link_inbox_take(struct link_inbox *inbox, struct link_events *taken);
+bool link_inbox_done(struct link_inbox *inbox, size_t bytes);
+
+/* What a message counts against LINK_INBOX_BYTES. */
+size_t link_message_cost(nng_msg *message);
+void link_events_fini(struct link_events *events);
+
+#endif
