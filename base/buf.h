@@ -17,9 +17,9 @@ struct buf {
     size_t max; /* bytes allowed */
 };
 
-void buf_init(struct buf *buf, size_t max); /* allocates nothing yet */
-void buf_fini(struct buf *buf);             /* frees; the buffer may be initialised again */
-void buf_clear(struct buf *buf);            /* forgets the bytes, keeps the memory */
+void buf_init(struct buf *buf, size_t max);    /* allocates nothing yet */
+void buf_fini(struct buf *buf);                /* frees; the buffer may be initialised again */
+void buf_clear(struct buf *buf);               /* forgets the bytes, keeps the memory */
 void buf_shrink(struct buf *buf, size_t keep); /* frees memory beyond keep bytes when empty */
 
 int buf_append(struct buf *buf, const void *data, size_t len);

@@ -12,9 +12,9 @@ _Noreturn void check_failed(const char *file, int line, const char *function, co
     ((condition) ? (void)0 : check_failed(__FILE__, __LINE__, __func__, #condition))
 
 /* Allocation that cannot fail: out of memory is a failed check (the supervisor restarts us). */
-void *mem_alloc(unsigned long size);                       /* zeroed */
-void *mem_resize(void *old, unsigned long size);           /* like realloc; new bytes not zeroed */
-char *mem_copy_string(const char *text);                   /* like strdup */
+void *mem_alloc(unsigned long size);             /* zeroed */
+void *mem_resize(void *old, unsigned long size); /* like realloc; new bytes not zeroed */
+char *mem_copy_string(const char *text);         /* like strdup */
 void *mem_copy(const void *data, unsigned long size);
 
 #endif

@@ -1,7 +1,7 @@
 /* clock.h - the only place that reads a clock.
  *
- * Boot time (CLOCK_BOOTTIME, counts suspend, never jumps) is what leases, timeouts and intervals are
- * measured with, in ns since boot. Wall time is for people and for the start of cluster time.
+ * Boot time (CLOCK_BOOTTIME, counts suspend, never jumps) is what leases, timeouts and intervals
+ * are measured with, in ns since boot. Wall time is for people and for the start of cluster time.
  * All processes of a node must live in one time namespace.
  */
 #ifndef INSI_BASE_CLOCK_H

@@ -1,9 +1,9 @@
 /* config.h - cluster.yaml as a struct (keys, defaults and ranges: docs/configuration.md).
  *
- * config_parse reads the whole text, reports every error it finds in one run (each naming file, line
- * and key) and fills the struct only when there is none. Unknown keys, duplicate keys, wrong types,
- * values out of range, two nodes with one nodeSecret or one binding are errors.
- * Strings belong to the struct; config_fini frees them. Durations are in ms, sizes in bytes.
+ * config_parse reads the whole text, reports every error it finds in one run (each naming file,
+ * line and key) and fills the struct only when there is none. Unknown keys, duplicate keys, wrong
+ * types, values out of range, two nodes with one nodeSecret or one binding are errors. Strings
+ * belong to the struct; config_fini frees them. Durations are in ms, sizes in bytes.
  */
 #ifndef INSI_BASE_CONFIG_H
 #define INSI_BASE_CONFIG_H
@@ -21,11 +21,11 @@ struct config_address {
 };
 
 struct config_node {
-    char *id;                      /* key in the file's nodes map */
-    struct config_address raft;    /* raftBinding */
-    struct config_address http;    /* httpBinding */
-    struct config_address admin;   /* adminBinding; host NULL when not set */
-    char *client_domain;           /* clientDomain; "" when not set */
+    char *id;                    /* key in the file's nodes map */
+    struct config_address raft;  /* raftBinding */
+    struct config_address http;  /* httpBinding */
+    struct config_address admin; /* adminBinding; host NULL when not set */
+    char *client_domain;         /* clientDomain; "" when not set */
     char *node_secret;
 };
 
@@ -87,13 +87,14 @@ struct config {
 typedef void config_error_fn(const char *message, void *arg);
 
 /* 0, or E_INVALID after reporting. name appears in the messages. */
-int config_parse(struct config *config, struct slice text, const char *name, config_error_fn *report,
-                 void *arg);
+int config_parse(struct config *config, struct slice text, const char *name,
+                 config_error_fn *report, void *arg);
 void config_fini(struct config *config);
 
 const struct config_node *config_find_node(const struct config *config, const char *id);
 
-/* gateway.processes with 0 resolved to half the online cores, at least 1, at most LIMIT_GATEWAYS. */
+/* gateway.processes with 0 resolved to half the online cores, at least 1, at most LIMIT_GATEWAYS.
+ */
 unsigned config_gateway_count(const struct config *config);
 
 /* A commented three-node configuration with fresh random secrets, as text; the caller frees it.

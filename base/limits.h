@@ -9,17 +9,17 @@
 #define LIMIT_HEADER_BYTES (16 << 10) /* request line and headers together */
 #define LIMIT_APIKEY_NAME_BYTES 128   /* 400 BAD_REQUEST */
 
-#define LIMIT_BODY_MAX (64u << 20)  /* largest limits.maxBody a configuration may set */
-#define LIMIT_NODES 64              /* nodes in a configuration */
-#define LIMIT_NODE_ID_BYTES 64      /* including the NUL */
-#define LIMIT_GATEWAYS 64           /* gateway processes of a node */
+#define LIMIT_BODY_MAX (64u << 20) /* largest limits.maxBody a configuration may set */
+#define LIMIT_NODES 64             /* nodes in a configuration */
+#define LIMIT_NODE_ID_BYTES 64     /* including the NUL */
+#define LIMIT_GATEWAYS 64          /* gateway processes of a node */
 
-#define LIMIT_ENTRY_BYTES (LIMIT_BODY_MAX + (1u << 20)) /* a log entry's payload */
-#define LIMIT_ENTRY_PARTS 8                             /* parts of one entry */
+#define LIMIT_ENTRY_BYTES (LIMIT_BODY_MAX + (1u << 20))      /* a log entry's payload */
+#define LIMIT_ENTRY_PARTS 8                                  /* parts of one entry */
 #define LIMIT_MESSAGE_BYTES (LIMIT_ENTRY_BYTES + (8u << 20)) /* one message between processes */
-#define LIMIT_BATCH_BYTES (4u << 20) /* a link closes a batch beyond this */
+#define LIMIT_BATCH_BYTES (4u << 20)                         /* a link closes a batch beyond this */
 
-#define LIMIT_SESSIONS 1024         /* sessions a state worker remembers; oldest go first */
-#define LIMIT_SESSION_WINDOW 8192   /* open proposals of one session; 503 beyond */
+#define LIMIT_SESSIONS 1024       /* sessions a state worker remembers; oldest go first */
+#define LIMIT_SESSION_WINDOW 8192 /* open proposals of one session; 503 beyond */
 
 #endif

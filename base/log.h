@@ -2,15 +2,16 @@
  *
  *     LOG_INFO("leader_elected", LOG_U64("term", term), LOG_STR("leader", name));
  *
- * text:  2026-11-24T08:15:30.123Z info node=node0 process=raft event=leader_elected term=4 leader=node1
- * json:  {"time":"2026-11-24T08:15:30.123Z","level":"info","node":"node0","process":"raft",
+ * text:  2026-11-24T08:15:30.123Z info node=node0 process=raft event=leader_elected term=4
+ * leader=node1 json:
+ * {"time":"2026-11-24T08:15:30.123Z","level":"info","node":"node0","process":"raft",
  *         "event":"leader_elected","term":4,"leader":"node1"}
  *
- * Events are lower_snake, noun then participle. A value is quoted in text when it holds anything but
- * printable ASCII without spaces, quotes and '='; control bytes are always escaped, so nothing from
- * outside can forge a line. A line is at most LOG_LINE_BYTES; longer values are cut with "...".
- * One write(2) per line, so lines of several processes on one pipe never mix. Secrets and tokens are
- * never handed to this module. Thread-safe after log_init.
+ * Events are lower_snake, noun then participle. A value is quoted in text when it holds anything
+ * but printable ASCII without spaces, quotes and '='; control bytes are always escaped, so nothing
+ * from outside can forge a line. A line is at most LOG_LINE_BYTES; longer values are cut with
+ * "...". One write(2) per line, so lines of several processes on one pipe never mix. Secrets and
+ * tokens are never handed to this module. Thread-safe after log_init.
  */
 #ifndef INSI_BASE_LOG_H
 #define INSI_BASE_LOG_H
@@ -28,7 +29,7 @@ enum log_field_kind { LOG_FIELD_U64, LOG_FIELD_I64, LOG_FIELD_TEXT };
 struct log_field {
     const char *key;
     enum log_field_kind kind;
-    uint64_t number; /* U64, or I64 by two's complement */
+    uint64_t number;  /* U64, or I64 by two's complement */
     const char *text; /* TEXT; NULL prints as "" */
 };
 

@@ -27,8 +27,9 @@ struct node_paths {
     char volatile_map[PATH_BYTES];
 };
 
-/* dataDir relative to the working directory is made absolute first. E_TOO_LARGE when a path would not
- * fit; for a socket path the limit is PATH_SOCKET_BYTES and the supervisor reports it clearly. */
+/* dataDir relative to the working directory is made absolute first. E_TOO_LARGE when a path would
+ * not fit; for a socket path the limit is PATH_SOCKET_BYTES and the supervisor reports it clearly.
+ */
 #define PATH_SOCKET_BYTES 104
 int path_of_node(struct node_paths *out, const struct config *config, const char *node_id);
 

@@ -21,14 +21,14 @@ enum proc {
 #define X(name, number, text, program) PROC_##name = number,
     PROC_LIST(X)
 #undef X
-    PROC_COUNT
+        PROC_COUNT
 };
 
 /* The state workers: the processes that apply entries. */
 #define PROC_FIRST_WORKER PROC_STORAGE
 #define PROC_LAST_WORKER PROC_EVENTS
 #define PROC_WORKER_COUNT 3
-#define PROC_WORKER_SLOT(proc) ((unsigned)(proc) - PROC_FIRST_WORKER)
+#define PROC_WORKER_SLOT(proc) ((unsigned)(proc)-PROC_FIRST_WORKER)
 
 const char *proc_name(enum proc proc);    /* "storage" */
 const char *proc_program(enum proc proc); /* "insi-storage" */
@@ -47,9 +47,10 @@ int proc_link_url(char out[PROC_LINK_BYTES], const char *run_dir, enum proc list
 /* Descriptors a worker inherits. */
 enum proc_fd {
     PROC_FD_CONTROL = 3, /* SOCK_SEQPACKET to the supervisor */
-    PROC_FD_CONFIG = 4,  /* sealed memfd: the text of the configuration that the supervisor checked */
-    PROC_FD_HTTP = 5,    /* gateway: bound and listening socket (httpBinding) */
-    PROC_FD_ADMIN = 6,   /* gateway 0: adminBinding, when set */
+    PROC_FD_CONFIG =
+        4,             /* sealed memfd: the text of the configuration that the supervisor checked */
+    PROC_FD_HTTP = 5,  /* gateway: bound and listening socket (httpBinding) */
+    PROC_FD_ADMIN = 6, /* gateway 0: adminBinding, when set */
 };
 
 /* Arguments of a worker: --node <id> --index <n> --config-name <path, for messages> */
@@ -59,7 +60,7 @@ enum proc_control {
     PROC_CONTROL_READY = 'R',     /* worker -> supervisor: serving */
     PROC_CONTROL_HEARTBEAT = 'H', /* supervisor -> worker, answered with the same byte */
     PROC_CONTROL_STOP = 'S',      /* supervisor -> worker: finish what you hold and exit 0 */
-    PROC_CONTROL_RELOAD = 'L',    /* supervisor -> worker, with a new sealed config memfd attached */
+    PROC_CONTROL_RELOAD = 'L', /* supervisor -> worker, with a new sealed config memfd attached */
 };
 
 #endif

@@ -1,8 +1,8 @@
 /* token.h - secrets and what is derived from them (formats: docs/api.md, "Tokens").
  *
  * Root token: base64 (standard alphabet, padded) of the 64 lower-case hex characters of
- * SHA-256(instanceSecret). API key: "insi_" + 32 random bytes in unpadded base64url; only its SHA-256
- * is ever stored. Nothing here logs.
+ * SHA-256(instanceSecret). API key: "insi_" + 32 random bytes in unpadded base64url; only its
+ * SHA-256 is ever stored. Nothing here logs.
  */
 #ifndef INSI_BASE_TOKEN_H
 #define INSI_BASE_TOKEN_H
