@@ -151,7 +151,7 @@ $(BUILD)/tests/unit-$(1): $$(call obj,$$(call src,tests/unit/$(1)) $(2)) $(3)
 endif
 endef
 without_main = $(filter-out %_main.c %/main.c,$(1))
-$(eval $(call unit,base,,$(LIB_BASE),$(LIBS_BASE)))
+$(eval $(call unit,base,,$(LIB_BASE),-ljansson $(LIBS_BASE)))
 $(eval $(call unit,ipc,,$(LIB_IPC) $(LIB_BASE),$(LIBS_IPC) $(LIBS_BASE)))
 $(eval $(call unit,shm,,$(LIB_SHM) $(LIB_BASE),$(LIBS_SHM) $(LIBS_BASE)))
 $(eval $(call unit,core,,$(LIB_CORE) $(LIB_BASE),$(LIBS_BASE)))
