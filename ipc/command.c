@@ -87,8 +87,7 @@ static bool command_scope_is_zero(const struct scope *scope)
     return memcmp(scope->id, zero.id, SCOPE_BYTES) == 0;
 }
 
-/* ---- encoding ---------------------------------------------------------------------------------
- */
+/* ---- encoding ---- */
 
 static bool command_pack_operand(struct pack *pack, char operand, const struct command *command)
 {
@@ -165,8 +164,7 @@ void command_batch_item(struct pack *pack, enum command_operation operation, str
         pack_bytes(pack, value);
 }
 
-/* ---- decoding ---------------------------------------------------------------------------------
- */
+/* ---- decoding ---- */
 
 static bool command_unpack_operand(struct unpack *unpack, char operand, struct command *command)
 {

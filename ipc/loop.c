@@ -43,8 +43,7 @@ struct loop {
     unsigned timer_count, timer_capacity;
 };
 
-/* ---- descriptors ------------------------------------------------------------------------------
- */
+/* ---- descriptors ---- */
 
 static void loop_on_wake(void *arg)
 {
@@ -130,8 +129,7 @@ void loop_remove_fd(struct loop *loop, int fd)
     loop->removed = source;
 }
 
-/* ---- runners ----------------------------------------------------------------------------------
- */
+/* ---- runners ---- */
 
 int loop_add_runner(struct loop *loop, loop_runner_fn *run, void *arg)
 {
@@ -169,8 +167,7 @@ static void loop_run_runners(struct loop *loop)
     }
 }
 
-/* ---- timers -----------------------------------------------------------------------------------
- */
+/* ---- timers ---- */
 
 static void loop_timer_place(struct loop *loop, unsigned slot, struct loop_timer *timer)
 {
@@ -251,8 +248,7 @@ static void loop_fire_timers(struct loop *loop)
     }
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------
- */
+/* ---- the loop ---- */
 
 uint64_t loop_now_ns(const struct loop *loop)
 {

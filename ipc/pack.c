@@ -8,8 +8,7 @@
 
 #include "base/error.h"
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static int pack_write(void *data, const char *bytes, size_t len)
 {
@@ -103,8 +102,7 @@ int pack_result(const struct pack *pack)
     return pack->error;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 /* Codes are small; a peer of another release may send one that we do not know. */
 #define UNPACK_ERROR_CODE_MAX 255
