@@ -23,8 +23,6 @@ _Static_assert(LIMIT_BATCH_BYTES + LIMIT_ENTRY_BYTES + 4096 < LIMIT_MESSAGE_BYTE
 _Static_assert(LINK_QUEUE_BYTES / LIMIT_BATCH_BYTES + 4 < LINK_READY_BATCHES,
                "every batch of a full queue has a place");
 
-/* ---- sending ---- */
-
 static void link_close_batch(struct link *link)
 {
     if (link->batch.len == 0)
