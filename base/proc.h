@@ -51,7 +51,12 @@ enum proc_fd {
         4,             /* sealed memfd: the text of the configuration that the supervisor checked */
     PROC_FD_HTTP = 5,  /* gateway: bound and listening socket (httpBinding) */
     PROC_FD_ADMIN = 6, /* gateway 0: adminBinding, when set */
+    PROC_FD_LOCK = 7,  /* keeps the node's folder locked while this worker lives; never used */
 };
+
+/* Exit status of a worker that no restart can help (a corrupt log, say): the supervisor stops the
+ * node and exits 1. Any other end of a worker is followed by its restart. */
+#define PROC_EXIT_STOP_NODE 3
 
 /* Arguments of a worker: --node <id> --index <n> --config-name <path, for messages> */
 
