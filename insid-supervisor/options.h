@@ -1,0 +1,28 @@
+/* options.h - the command line of insid. */
+#ifndef INSI_SUPERVISOR_OPTIONS_H
+#define INSI_SUPERVISOR_OPTIONS_H
+
+#include <stdbool.h>
+
+enum insid_mode {
+    INSID_HOST,         /* every node of the file */
+    INSID_AS,           /* one node */
+    INSID_NEW_CONFIG,   /* write a configuration */
+    INSID_CHECK_CONFIG, /* read it and say what is wrong */
+    INSID_VERSION,
+    INSID_HELP
+};
+
+struct insid_options {
+    enum insid_mode mode;
+    const char *config;     /* path */
+    bool config_given;      /* by --config */
+    const char *node;       /* --as */
+    const char *new_config; /* --new-cfg */
+};
+
+/* 0, or E_USAGE after writing what is wrong and what would be right to stderr. */
+int options_parse(struct insid_options *options, int argc, char **argv);
+void options_print_help(void);
+
+#endif
