@@ -1,0 +1,80 @@
+/* role.c - becoming follower, candidate, leader: fields and flags only. What follows from it (a
+ * leader's first entry, its peers, the reads that die) is done by vote.c and step.c.
+ */
+#include "base/check.h"
+#include "procs/raft/core/mutation.h"
+#include "procs/raft/core/state.h"
+
+/* T to 1.5 T of silence (thesis 3.4, 9.3). A node whose workers are down waits T longer: it would
+ * have to hand over at once (E8). */
+void raft_role_restart_timer(struct raft *raft)
+{
+    uint64_t timeout = raft->options.election_timeout_ns;
+    raft->election_deadline_ns = raft->now_ns + timeout + rng_below(&raft->rng, timeout / 2 + 1) +
+                                 (raft->workers_ok ? 0 : timeout);
+}
+
+/* After an election that nobody won. No promise is at stake, so not a whole timeout. */
+void raft_role_retry_soon(struct raft *raft)
+{
+    uint64_t timeout = raft->options.election_timeout_ns;
+    raft->election_deadline_ns =
+        raft->now_ns + timeout / 4 + rng_below(&raft->rng, timeout / 2 + 1);
+}
+
+void raft_role_lose_lease(struct raft *raft)
+{
+    raft->update->drop_lease = true;
+    raft->round_floor = raft->round + 1;
+}
+
+void raft_role_follow(struct raft *raft, uint64_t term, uint64_t leader)
+{
+    CHECK(term >= raft->term);
+    if (term > raft->term) {
+        raft_write_hard_state(raft, term, RAFT_NONE);
+        raft_send_forget(raft);
+    }
+    if (raft->role == RAFT_LEADER && !RAFT_MUTANT(LEASE_OVER_VOTE))
+        raft->update->drop_lease = true;
+    if (raft->role != RAFT_FOLLOWER)
+        raft_role_restart_timer(raft);
+    raft->role = RAFT_FOLLOWER;
+    raft->leader = leader;
+}
+
+void raft_role_pre_candidate(struct raft *raft)
+{
+    CHECK(raft->role != RAFT_LEADER);
+    raft->role = RAFT_PRE_CANDIDATE;
+    raft->leader = RAFT_NONE;
+    raft->vote_count = 0;
+    raft_role_retry_soon(raft);
+}
+
+void raft_role_candidate(struct raft *raft)
+{
+    CHECK(raft->role != RAFT_LEADER);
+    raft->role = RAFT_CANDIDATE;
+    raft->leader = RAFT_NONE;
+    raft->vote_count = 0;
+    raft_send_forget(raft);
+    raft_write_hard_state(raft, raft->term + 1, raft->self);
+    raft_role_retry_soon(raft);
+}
+
+void raft_role_leader(struct raft *raft)
+{
+    CHECK(raft->role == RAFT_CANDIDATE && raft->vote == raft->self);
+    raft->role = RAFT_LEADER;
+    raft->leader = raft->self;
+    raft->round = 0;
+    raft->round_floor = 1;
+    raft->read_round = 0;
+    raft->term_first_index = raft->log.last_index + 1;
+    raft->heartbeat_deadline_ns = raft->now_ns;
+    raft->hand_over_after_ns = 0;
+    raft->uncommitted_bytes = 0;
+    for (uint64_t i = raft->commit_index + 1; i <= raft->log.last_index; i++)
+        raft->uncommitted_bytes += raft_log_bytes(&raft->log, i);
+}
