@@ -14,15 +14,14 @@
 #include "procs/raft/core/raft.h"
 
 #define RAFT_PARKED_MAX 1024 /* messages that wait for the disk; beyond: lost */
-* /
 
-#define RAFT_PEERS_MAX (2u * RAFT_MEMBERS_MAX) /* members, and those on their way out */
+#define RAFT_PEERS_MAX (2ul * RAFT_MEMBERS_MAX) /* members, and those on their way out */
 
-    enum raft_peer_state {
-        RAFT_PEER_PROBE,     /* where its log fits is not known: one APPEND at a time */
-        RAFT_PEER_REPLICATE, /* APPENDs follow each other without waiting, up to the window */
-        RAFT_PEER_SNAPSHOT   /* what it needs is cut off: the driver sends a snapshot */
-    };
+enum raft_peer_state {
+    RAFT_PEER_PROBE,     /* where its log fits is not known: one APPEND at a time */
+    RAFT_PEER_REPLICATE, /* APPENDs follow each other without waiting, up to the window */
+    RAFT_PEER_SNAPSHOT   /* what it needs is cut off: the driver sends a snapshot */
+};
 
 struct raft_flight { /* an unanswered APPEND */
     uint64_t last_index;
