@@ -22,6 +22,7 @@
     X(BAD_COMMAND, 8, "command not understood")                                                    \
     X(SESSION_EXPIRED, 9, "session not known")                                                     \
     X(OUTCOME_UNKNOWN, 10, "outcome unknown")                                                      \
+    X(SCOPE_GONE, 11, "the API key was deleted")                                                   \
     /* cluster: in messages */                                                                     \
     X(NO_LEADER, 20, "no leader")                                                                  \
     X(NOT_LEADER, 21, "not the leader")                                                            \

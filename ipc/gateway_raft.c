@@ -48,6 +48,25 @@ int msg_refuse_decode(struct msg_refuse *msg, struct unpack *body)
     return unpack_end(body);
 }
 
+int msg_leader_send(struct link *link, const struct msg_leader *msg)
+{
+    struct pack *pack;
+    int error = link_begin(link, MSG_LEADER, 2, &pack);
+    if (error != 0)
+        return error;
+    pack_u64(pack, msg->term);
+    pack_bool(pack, msg->is_known);
+    link_end(link);
+    return 0;
+}
+
+int msg_leader_decode(struct msg_leader *msg, struct unpack *body)
+{
+    msg->term = unpack_u64(body);
+    msg->is_known = unpack_bool(body);
+    return unpack_end(body);
+}
+
 int msg_read_index_send(struct link *link, const struct msg_read_index *msg)
 {
     struct pack *pack;

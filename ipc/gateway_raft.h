@@ -3,7 +3,9 @@
  * PROPOSE [entry]: the gateway's start id is the entry's session. Raft answers only when it
  * refuses; the result of an accepted entry comes from the state worker (worker_gateway.h). After a
  * reconnect the gateway proposes everything that is still open again; workers apply each (session,
- * sequence) once. READ_INDEX asks for an index such that a read at or after it is linearizable.
+ * sequence) once. LEADER comes after every connect and whenever the leader or the term changes:
+ * what was refused with E_NO_LEADER may then be proposed again, until the client's time is over.
+ * READ_INDEX asks for an index such that a read at or after it is linearizable.
  */
 #ifndef INSI_IPC_GATEWAY_RAFT_H
 #define INSI_IPC_GATEWAY_RAFT_H
@@ -22,6 +24,13 @@ struct msg_refuse { /* surely not applied and never will be */
 };
 int msg_refuse_send(struct link *link, const struct msg_refuse *msg);
 int msg_refuse_decode(struct msg_refuse *msg, struct unpack *body);
+
+struct msg_leader {
+    uint64_t term;
+    bool is_known; /* there is a leader, and proposals reach it */
+};
+int msg_leader_send(struct link *link, const struct msg_leader *msg);
+int msg_leader_decode(struct msg_leader *msg, struct unpack *body);
 
 struct msg_read_index {
     uint64_t id; /* fresh per question */

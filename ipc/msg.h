@@ -18,12 +18,15 @@
     X(REFUSE, 11, 3, RAFT, GATEWAY)                                                                \
     X(READ_INDEX, 12, 1, GATEWAY, RAFT)                                                            \
     X(READ_INDEX_REPLY, 13, 3, RAFT, GATEWAY)                                                      \
-    X(RESUME, 20, 1, WORKER, RAFT)                                                                 \
+    X(LEADER, 14, 2, RAFT, GATEWAY)                                                                \
+    X(RESUME, 20, 2, WORKER, RAFT)                                                                 \
     X(APPLY, 21, 7, RAFT, WORKER)                                                                  \
     X(APPLY_END, 22, 1, RAFT, WORKER)                                                              \
     X(APPLIED, 23, 1, WORKER, RAFT)                                                                \
     X(WORKER_PROPOSE, 24, 1, WORKER, RAFT)                                                         \
     X(ROLE, 25, 2, RAFT, WORKER)                                                                   \
+    X(RESUME_OK, 26, 1, RAFT, WORKER)                                                              \
+    X(REBUILD, 27, 0, RAFT, WORKER)                                                                \
     X(RESULT, 30, 4, WORKER, GATEWAY)                                                              \
     X(RECALL, 31, 1, GATEWAY, WORKER)
 

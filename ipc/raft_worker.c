@@ -1,16 +1,33 @@
 /* raft_worker.c - see raft_worker.h. */
 #include "ipc/raft_worker.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "base/limits.h"
+
+static void lineage_pack(struct pack *pack, const uint8_t lineage[RAFT_LINEAGE_BYTES])
+{
+    pack_bytes(pack, slice_of(lineage, RAFT_LINEAGE_BYTES));
+}
+
+static void lineage_unpack(struct unpack *body, uint8_t lineage[RAFT_LINEAGE_BYTES])
+{
+    struct slice bytes = unpack_bytes(body);
+    if (bytes.len == RAFT_LINEAGE_BYTES)
+        memcpy(lineage, bytes.data, RAFT_LINEAGE_BYTES);
+    else
+        unpack_refuse(body);
+}
 
 int msg_resume_send(struct link *link, const struct msg_resume *msg)
 {
     struct pack *pack;
-    int error = link_begin(link, MSG_RESUME, 1, &pack);
+    int error = link_begin(link, MSG_RESUME, 2, &pack);
     if (error != 0)
         return error;
     pack_u64(pack, msg->applied_index);
+    lineage_pack(pack, msg->lineage);
     link_end(link);
     return 0;
 }
@@ -18,6 +35,38 @@ int msg_resume_send(struct link *link, const struct msg_resume *msg)
 int msg_resume_decode(struct msg_resume *msg, struct unpack *body)
 {
     msg->applied_index = unpack_u64(body);
+    lineage_unpack(body, msg->lineage);
+    return unpack_end(body);
+}
+
+int msg_resume_ok_send(struct link *link, const struct msg_resume_ok *msg)
+{
+    struct pack *pack;
+    int error = link_begin(link, MSG_RESUME_OK, 1, &pack);
+    if (error != 0)
+        return error;
+    lineage_pack(pack, msg->lineage);
+    link_end(link);
+    return 0;
+}
+
+int msg_resume_ok_decode(struct msg_resume_ok *msg, struct unpack *body)
+{
+    lineage_unpack(body, msg->lineage);
+    return unpack_end(body);
+}
+
+int msg_rebuild_send(struct link *link)
+{
+    struct pack *pack;
+    int error = link_begin(link, MSG_REBUILD, 0, &pack);
+    if (error == 0)
+        link_end(link);
+    return error;
+}
+
+int msg_rebuild_decode(struct unpack *body)
+{
     return unpack_end(body);
 }
 

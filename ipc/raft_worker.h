@@ -1,10 +1,16 @@
 /* raft_worker.h - the conversation of the raft process with a state worker: the apply stream.
  *
- * On every connect the worker says RESUME with its applied index; raft streams everything after it:
- * APPLY for each entry part of this worker, then APPLY_END with the last index of the batch (also
- * when no part was the worker's). The worker applies up to APPLY_END in one transaction and says
- * APPLIED. Raft keeps at most RAFT_WORKER_WINDOW_BYTES beyond APPLIED under way. Indexes only grow
- * within a connection; a worker ignores what is at or below its applied index.
+ * On every connect the worker says RESUME with its applied index and the lineage of its state (the
+ * cluster id of the log that it was applied from; zeros when it has applied nothing yet). Raft
+ * answers RESUME_OK with the log's lineage, which the worker stores with its next transaction, and
+ * ROLE; then it streams everything after the applied index: APPLY for each entry part of this
+ * worker, and APPLY_END with the last index of the batch (also when no part was the worker's). The
+ * worker applies up to APPLY_END in one transaction and says APPLIED. Raft keeps at most
+ * RAFT_WORKER_WINDOW_BYTES beyond APPLIED under way. Indexes only grow within a connection; a
+ * worker ignores what is at or below its applied index.
+ *
+ * REBUILD instead of RESUME_OK: the worker's state is of another lineage, or is ahead of the log's
+ * end, or behind its beginning. The worker throws its state away and begins anew.
  */
 #ifndef INSI_IPC_RAFT_WORKER_H
 #define INSI_IPC_RAFT_WORKER_H
@@ -12,12 +18,23 @@
 #include "ipc/link.h"
 
 #define RAFT_WORKER_WINDOW_BYTES (16u << 20)
+#define RAFT_LINEAGE_BYTES 16
 
 struct msg_resume {
     uint64_t applied_index;
+    uint8_t lineage[RAFT_LINEAGE_BYTES];
 };
 int msg_resume_send(struct link *link, const struct msg_resume *msg);
 int msg_resume_decode(struct msg_resume *msg, struct unpack *body);
+
+struct msg_resume_ok {
+    uint8_t lineage[RAFT_LINEAGE_BYTES];
+};
+int msg_resume_ok_send(struct link *link, const struct msg_resume_ok *msg);
+int msg_resume_ok_decode(struct msg_resume_ok *msg, struct unpack *body);
+
+int msg_rebuild_send(struct link *link); /* no elements */
+int msg_rebuild_decode(struct unpack *body);
 
 struct msg_apply {
     uint64_t index, term, stamp_ms;
@@ -48,7 +65,7 @@ struct msg_worker_propose {
 int msg_worker_propose_send(struct link *link, const struct msg_worker_propose *msg);
 int msg_worker_propose_decode(struct msg_worker_propose *msg, struct unpack *body);
 
-struct msg_role { /* sent after RESUME and on every change */
+struct msg_role { /* sent after RESUME_OK and on every change */
     bool is_leader;
     uint64_t term;
 };
