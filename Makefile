@@ -21,6 +21,8 @@ DEPS_TEST  := libcriterion-dev python3 python3-pytest python3-pytest-xdist pytho
 DEPS_CHECK := clang-format clang-tidy cppcheck libasan8 libubsan1
 DEPS_BENCH := wrk
 
+comma := ,
+
 # ---- flags ------------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	-Wold-style-definition -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough
@@ -28,7 +30,6 @@ HARD := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE 
 	-ftrivial-auto-var-init=zero
 OPT  := -O2 -g -fno-omit-frame-pointer -fno-strict-aliasing $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 SANF := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined)
-comma := ,
 # h2o's pkg-config file names no flags; without this its headers ask for libuv.
 CPPFLAGS_ALL := -std=gnu17 -D_GNU_SOURCE -DH2O_USE_LIBUV=0 -I. $(CPPFLAGS)
 CFLAGS_ALL   := $(OPT) $(HARD) $(WARN) $(SANF) $(CFLAGS)

@@ -11,6 +11,7 @@
 #include "base/error.h"
 
 #define CONFIG_PATH_BYTES 256
+#define CONFIG_LEVELS 4 /* of sections in the table, and one to spare */
 
 struct section { /* one mapping being walked */
     const struct setting *settings;
@@ -18,6 +19,7 @@ struct section { /* one mapping being walked */
     const char *apart; /* key that somebody else reads; NULL: none */
     const char *shown; /* the same for messages, with the node's name */
     bool seen[CONFIG_SETTINGS_MAX];
+    unsigned *lines; /* per setting; of the reader */
 };
 
 static unsigned config_line(const yaml_node_t *node)
@@ -28,6 +30,18 @@ static unsigned config_line(const yaml_node_t *node)
 static const yaml_node_t *config_node_at(struct config_reader *reader, int id)
 {
     return yaml_document_get_node(&reader->document, id);
+}
+
+/* The members of a section. A section of which everything is commented out is an empty one; false
+ * after reporting any other value. */
+static bool config_members(struct config_reader *reader, const yaml_node_t *value,
+                           const char *shown, const yaml_node_t **out_map)
+{
+    *out_map = value->type == YAML_MAPPING_NODE ? value : NULL;
+    if (*out_map || config_is_null(value))
+        return true;
+    config_report(reader, config_line(value), shown, "must be a section with keys of its own");
+    return false;
 }
 
 /* The key's text; NULL after reporting a key that is no plain text or stands twice. */
@@ -76,6 +90,41 @@ static bool config_is_section(const struct section *section, const char *path)
 static void config_walk(struct config_reader *reader, struct section *section,
                         const yaml_node_t *map, const char *prefix, unsigned depth);
 
+static void config_walk_setting(struct config_reader *reader, struct section *section,
+                                const struct setting *setting, const yaml_node_t *value,
+                                const char *shown)
+{
+    bool null = config_is_null(value);
+    const char *text =
+        value->type == YAML_SCALAR_NODE && !null ? (const char *)value->data.scalar.value : "";
+    ptrdiff_t index = setting - section->settings;
+    bool stored = false;
+    if (null && !setting->required)
+        return; /* as if it did not stand there */
+    if (value->type == YAML_SCALAR_NODE && !null && strlen(text) != value->data.scalar.length)
+        config_report(reader, config_line(value), shown, "must not hold a NUL byte");
+    else
+        stored = config_store(reader, setting, section->base, shown, value, text);
+    section->seen[index] = true;
+    section->lines[index] = config_line(value);
+    if (section->settings == config_settings)
+        reader->wrong[index] = !stored;
+}
+
+static void config_walk_section(struct config_reader *reader, struct section *section,
+                                const yaml_node_t *value, const char *path, const char *shown,
+                                unsigned depth)
+{
+    char prefix[CONFIG_PATH_BYTES + 1];
+    const yaml_node_t *map;
+    if (strcmp(path, "tls") == 0)
+        reader->tls_line = config_line(value);
+    if (!config_members(reader, value, shown, &map) || !map)
+        return;
+    snprintf(prefix, sizeof(prefix), "%s.", path);
+    config_walk(reader, section, map, prefix, depth + 1);
+}
+
 static void config_walk_pair(struct config_reader *reader, struct section *section,
                              const yaml_node_t *map, const yaml_node_pair_t *pair,
                              const char *prefix, unsigned depth)
@@ -88,37 +137,23 @@ static void config_walk_pair(struct config_reader *reader, struct section *secti
         return;
     snprintf(path, sizeof(path), "%s%s", prefix, key);
     snprintf(shown, sizeof(shown), "%s%s", section->shown, path);
-    const struct setting *setting = config_find_setting(section, path);
-    if (setting) {
-        const char *text =
-            value->type == YAML_SCALAR_NODE ? (const char *)value->data.scalar.value : "";
-        section->seen[setting - section->settings] = true;
-        if (section->settings == config_settings)
-            reader->lines[setting - config_settings] = config_line(value);
-        if (value->type == YAML_SCALAR_NODE && strlen(text) != value->data.scalar.length)
-            config_report(reader, config_line(value), shown, "must not hold a NUL byte");
-        else
-            config_store(reader, setting, section->base, shown, value, text);
-    } else if (config_is_section(section, path)) {
-        if (value->type != YAML_MAPPING_NODE) {
-            config_report(reader, config_line(value), shown,
-                          "must be a section with keys of its own");
-            return;
-        }
-        snprintf(path + strlen(path), sizeof(path) - strlen(path), ".");
-        config_walk(reader, section, value, path, depth + 1);
-    } else {
+    bool dotted = strchr(key, '.') != NULL; /* dots are ours: "cache.maxTTL" is no key of a file */
+    const struct setting *setting = dotted ? NULL : config_find_setting(section, path);
+    if (setting)
+        config_walk_setting(reader, section, setting, value, shown);
+    else if (!dotted && config_is_section(section, path))
+        config_walk_section(reader, section, value, path, shown, depth);
+    else
         config_report(reader, config_line(config_node_at(reader, pair->key)), shown, "unknown key");
-    }
 }
 
 // NOLINTNEXTLINE(misc-no-recursion): as deep as the table's paths
 static void config_walk(struct config_reader *reader, struct section *section,
                         const yaml_node_t *map, const char *prefix, unsigned depth)
 {
-    CHECK(depth < 4);
+    CHECK(depth < CONFIG_LEVELS);
     for (const yaml_node_pair_t *pair = map->data.mapping.pairs.start;
-         pair < map->data.mapping.pairs.top; pair++) {
+         pair < map->data.mapping.pairs.top && !config_gave_up(reader); pair++) {
         const yaml_node_t *key = config_node_at(reader, pair->key);
         if (depth == 0 && section->apart && key->type == YAML_SCALAR_NODE &&
             strcmp((const char *)key->data.scalar.value, section->apart) == 0)
@@ -134,7 +169,8 @@ static void config_complete(struct config_reader *reader, struct section *sectio
     char shown[CONFIG_PATH_BYTES + LIMIT_NODE_ID_BYTES];
     for (unsigned i = 0; section->settings[i].path; i++) {
         const struct setting *setting = &section->settings[i];
-        CHECK(i < CONFIG_SETTINGS_MAX);
+        CHECK(i < (section->settings == config_settings ? CONFIG_SETTINGS_MAX
+                                                        : CONFIG_NODE_SETTINGS_MAX));
         if (section->seen[i])
             continue;
         snprintf(shown, sizeof(shown), "%s%s", section->shown, setting->path);
@@ -153,12 +189,11 @@ static bool config_node_id_is_good(const char *id)
 }
 
 static void config_read_node(struct config_reader *reader, struct config *config,
-                             const yaml_node_t *map, const yaml_node_pair_t *pair,
-                             unsigned *node_lines)
+                             const yaml_node_t *map, const yaml_node_pair_t *pair)
 {
     char shown[CONFIG_PATH_BYTES];
     const char *id = config_key(reader, map, pair, "nodes.");
-    const yaml_node_t *value = config_node_at(reader, pair->value);
+    const yaml_node_t *value = config_node_at(reader, pair->value), *members;
     unsigned line = config_line(config_node_at(reader, pair->key));
     if (!id)
         return;
@@ -169,21 +204,21 @@ static void config_read_node(struct config_reader *reader, struct config *config
                       LIMIT_NODE_ID_BYTES - 1);
         return;
     }
-    if (value->type != YAML_MAPPING_NODE) {
-        config_report(reader, config_line(value), shown, "must be a section with keys of its own");
+    if (!config_members(reader, value, shown, &members))
         return;
-    }
-    struct config_node *node = &config->nodes[config->node_count];
-    node_lines[config->node_count++] = line;
+    unsigned *lines = reader->node_lines[config->node_count];
+    struct config_node *node = &config->nodes[config->node_count++];
     node->id = mem_copy_string(id);
     snprintf(shown, sizeof(shown), "nodes.%s.", id);
-    struct section section = {.settings = config_node_settings, .base = node, .shown = shown};
-    config_walk(reader, &section, value, "", 0);
+    struct section section = {
+        .settings = config_node_settings, .base = node, .shown = shown, .lines = lines};
+    if (members)
+        config_walk(reader, &section, members, "", 0);
     config_complete(reader, &section, line);
 }
 
 static void config_read_nodes(struct config_reader *reader, struct config *config,
-                              const yaml_node_t *root, unsigned *node_lines)
+                              const yaml_node_t *root)
 {
     const yaml_node_t *nodes = NULL;
     for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
@@ -209,54 +244,29 @@ static void config_read_nodes(struct config_reader *reader, struct config *confi
     }
     config->nodes = mem_alloc(count * sizeof(config->nodes[0]));
     for (size_t i = 0; i < count; i++)
-        config_read_node(reader, config, nodes, nodes->data.mapping.pairs.start + i, node_lines);
-}
-
-/* The document API resolves aliases silently and stops after one document, so both are looked for
- * here: what stands in the file is what it means. */
-static bool config_scan_events(struct config_reader *reader, struct slice text)
-{
-    yaml_parser_t parser;
-    yaml_event_t event;
-    bool done = false;
-    unsigned documents = 0;
-    CHECK(yaml_parser_initialize(&parser));
-    yaml_parser_set_input_string(&parser, text.data, text.len);
-    while (!done && reader->errors == 0) {
-        if (!yaml_parser_parse(&parser, &event)) {
-            config_report(reader, (unsigned)parser.problem_mark.line + 1, "", "not valid YAML: %s",
-                          parser.problem ? parser.problem : "unreadable");
-            break;
-        }
-        unsigned line = (unsigned)event.start_mark.line + 1;
-        if (event.type == YAML_ALIAS_EVENT)
-            config_report(reader, line, "", "anchors and aliases (& and *) are not supported");
-        if (event.type == YAML_DOCUMENT_START_EVENT && ++documents > 1)
-            config_report(reader, line, "", "only one document is expected");
-        done = event.type == YAML_STREAM_END_EVENT;
-        yaml_event_delete(&event);
-    }
-    yaml_parser_delete(&parser);
-    if (reader->errors == 0 && documents == 0)
-        config_report(reader, 1, "", "the file is empty");
-    return reader->errors == 0;
+        config_read_node(reader, config, nodes, nodes->data.mapping.pairs.start + i);
 }
 
 static void config_read_document(struct config_reader *reader, struct config *config)
 {
-    unsigned node_lines[LIMIT_NODES] = {0};
     const yaml_node_t *root = yaml_document_get_root_node(&reader->document);
     if (!root || root->type != YAML_MAPPING_NODE) {
         config_report(reader, 1, "", "must be a mapping of settings (key: value)");
         return;
     }
-    struct section section = {
-        .settings = config_settings, .base = config, .apart = "nodes", .shown = ""};
+    struct section section = {.settings = config_settings,
+                              .base = config,
+                              .apart = "nodes",
+                              .shown = "",
+                              .lines = reader->lines};
     config_walk(reader, &section, root, "", 0);
     config_complete(reader, &section, 1);
-    config->tls.enabled = config->tls.cert || config->tls.key || config->tls.ca;
-    config_read_nodes(reader, config, root, node_lines);
-    config_check(reader, config, node_lines);
+    config->tls.enabled = reader->tls_line > 0;
+    config_read_nodes(reader, config, root);
+    if (config_gave_up(reader))
+        return;
+    config_settle(reader, config);
+    config_check(reader, config);
 }
 
 int config_parse(struct config *config, struct slice text, const char *name,
@@ -265,16 +275,14 @@ int config_parse(struct config *config, struct slice text, const char *name,
     struct config_reader reader = {.name = name, .report = report, .arg = arg};
     yaml_parser_t parser;
     *config = (struct config){0};
-    if (!config_scan_events(&reader, text))
+    if (!config_scan(&reader, text))
         return E_INVALID;
-    CHECK(yaml_parser_initialize(&parser));
-    yaml_parser_set_input_string(&parser, text.data, text.len);
+    config_parser_init(&parser, text);
     if (yaml_parser_load(&parser, &reader.document)) {
         config_read_document(&reader, config);
         yaml_document_delete(&reader.document);
     } else {
-        config_report(&reader, (unsigned)parser.problem_mark.line + 1, "", "not valid YAML: %s",
-                      parser.problem ? parser.problem : "unreadable");
+        config_report_yaml(&reader, &parser, text); /* an alias of nothing */
     }
     yaml_parser_delete(&parser);
     if (reader.errors == 0)
@@ -287,7 +295,7 @@ static void config_free_settings(const struct setting *settings, void *base)
 {
     for (; settings->path; settings++) {
         char *at = (char *)base + settings->offset;
-        if (settings->kind == SETTING_TEXT)
+        if (settings->kind == SETTING_TEXT || settings->kind == SETTING_NAME)
             free(*(char **)at);
         else if (settings->kind == SETTING_ADDRESS)
             free(((struct config_address *)at)->host);

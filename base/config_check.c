@@ -1,9 +1,19 @@
 /* config_check.c - what no single setting shows: relations, bindings and secrets used twice. */
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/config_table.h"
 
-struct binding {
+static unsigned config_index_in(const struct setting *settings, const char *path)
+{
+    unsigned i = 0;
+    while (strcmp(settings[i].path, path) != 0)
+        i++; /* ends: only paths of the table are asked for */
+    return i;
+}
+
+struct binding { /* a setting of a node that no other may share */
     const struct config_address *address;
     const char *key;
     unsigned node;
@@ -11,11 +21,21 @@ struct binding {
 
 static bool config_same_address(const struct config_address *a, const struct config_address *b)
 {
-    return a->host && b->host && a->port == b->port && strcmp(a->host, b->host) == 0;
+    return a->host && b->host && a->port == b->port && strcasecmp(a->host, b->host) == 0;
 }
 
-static void config_check_bindings(struct config_reader *reader, const struct config *config,
-                                  const unsigned *node_lines)
+/* What must differ from node to node does not. */
+static void config_report_same(struct config_reader *reader, const struct config *config,
+                               const struct binding *at, const struct binding *other)
+{
+    char path[2 * LIMIT_NODE_ID_BYTES];
+    unsigned line = reader->node_lines[at->node][config_index_in(config_node_settings, at->key)];
+    snprintf(path, sizeof(path), "nodes.%s.%s", config->nodes[at->node].id, at->key);
+    config_report(reader, line, path, "is the same as nodes.%s.%s", config->nodes[other->node].id,
+                  other->key);
+}
+
+static void config_check_bindings(struct config_reader *reader, const struct config *config)
 {
     struct binding bindings[3 * LIMIT_NODES];
     unsigned count = 0;
@@ -27,62 +47,114 @@ static void config_check_bindings(struct config_reader *reader, const struct con
     }
     for (unsigned i = 1; i < count; i++)
         for (unsigned j = 0; j < i; j++)
-            if (config_same_address(bindings[i].address, bindings[j].address))
-                config_report(reader, node_lines[bindings[i].node], "nodes",
-                              "%s.%s and %s.%s are the same binding",
-                              config->nodes[bindings[i].node].id, bindings[i].key,
-                              config->nodes[bindings[j].node].id, bindings[j].key);
+            if (config_same_address(bindings[i].address, bindings[j].address)) {
+                config_report_same(reader, config, &bindings[i], &bindings[j]);
+                break;
+            }
 }
 
-static void config_check_secrets(struct config_reader *reader, const struct config *config,
-                                 const unsigned *node_lines)
+static void config_check_secrets(struct config_reader *reader, const struct config *config)
 {
     for (unsigned i = 1; i < config->node_count; i++)
         for (unsigned j = 0; j < i; j++)
             if (config->nodes[i].node_secret && config->nodes[j].node_secret &&
-                strcmp(config->nodes[i].node_secret, config->nodes[j].node_secret) == 0)
-                config_report(reader, node_lines[i], "nodes", "%s and %s have the same nodeSecret",
-                              config->nodes[i].id, config->nodes[j].id);
+                strcmp(config->nodes[i].node_secret, config->nodes[j].node_secret) == 0) {
+                const struct binding at = {.key = "nodeSecret", .node = i};
+                const struct binding other = {.key = "nodeSecret", .node = j};
+                config_report_same(reader, config, &at, &other);
+                break;
+            }
 }
 
-/* The line of a setting; the first line for one that was left to its default. */
-static unsigned config_line_of(const struct config_reader *reader, const char *path)
+static unsigned config_index_of(const char *path)
 {
-    for (unsigned i = 0; config_settings[i].path; i++)
-        if (strcmp(config_settings[i].path, path) == 0 && reader->lines[i] > 0)
-            return reader->lines[i];
-    return 1;
+    return config_index_in(config_settings, path);
 }
 
-static void config_report_relation(struct config_reader *reader, const char *path, const char *what)
+static bool config_is_given(const struct config_reader *reader, const char *path)
 {
-    config_report(reader, config_line_of(reader, path), path, "%s", what);
+    return reader->lines[config_index_of(path)] > 0;
 }
 
-void config_check(struct config_reader *reader, const struct config *config,
-                  const unsigned *node_lines)
+/* One setting against another that it must fit. The message stands in the line of the first of the
+ * two that was given; one that was refused on its own has had its message. */
+static void config_relate(struct config_reader *reader, bool good, const char *path,
+                          const char *other, const char *what)
 {
-    if (reader->errors > 0 && config->node_count == 0)
-        return;
-    config_check_bindings(reader, config, node_lines);
-    config_check_secrets(reader, config, node_lines);
+    unsigned at = config_index_of(path), other_at = config_index_of(other);
+    unsigned line = reader->lines[at] ? reader->lines[at] : reader->lines[other_at];
+    if (!good && !reader->wrong[at] && !reader->wrong[other_at])
+        config_report(reader, line, path, "%s", what);
+}
+
+static void config_check_tls(struct config_reader *reader, const struct config *config)
+{
+    static const char *const parts[] = {"tls.cert", "tls.key", "tls.ca"};
+    for (unsigned i = 0; reader->tls_line > 0 && i < 3; i++)
+        if (!config_is_given(reader, parts[i]))
+            config_report(reader, reader->tls_line, parts[i],
+                          "is missing: tls needs all of cert, key and ca");
+    if (config->server_must_use_tls && !config->tls.enabled)
+        config_report(reader, reader->lines[config_index_of("serverMustUseTLS")],
+                      "serverMustUseTLS", "is true, but there is no tls section");
+}
+
+static void config_check_rate(struct config_reader *reader, const struct config_rate *rate,
+                              const char *limit, const char *burst)
+{
+    config_relate(reader, rate->limit > 0 || rate->burst == 0, burst, limit,
+                  "needs a limit beside it");
+}
+
+static void config_check_leader(struct config_reader *reader, const struct config *config)
+{
     if (config->default_leader && config->node_count > 0 &&
         !config_find_node(config, config->default_leader))
-        config_report(reader, config_line_of(reader, "defaultLeader"), "defaultLeader",
+        config_report(reader, reader->lines[config_index_of("defaultLeader")], "defaultLeader",
                       "'%.64s' is not one of the nodes", config->default_leader);
-    if (config->tls.enabled && !(config->tls.cert && config->tls.key && config->tls.ca))
-        config_report(reader,
-                      config_line_of(reader, config->tls.cert  ? "tls.cert"
-                                             : config->tls.key ? "tls.key"
-                                                               : "tls.ca"),
-                      "tls", "needs all of cert, key and ca");
-    if (config->server_must_use_tls && !config->tls.enabled)
-        config_report_relation(reader, "serverMustUseTLS", "is true, but there is no tls section");
-    if (config->cache.default_ttl_ms > config->cache.max_ttl_ms)
-        config_report_relation(reader, "cache.defaultTTL", "must not be longer than cache.maxTTL");
-    if (config->limits.max_value_bytes > config->limits.max_body_bytes)
-        config_report_relation(reader, "limits.maxValue", "must not be larger than limits.maxBody");
-    if (config->raft.election_timeout_ms < 3 * config->raft.heartbeat_ms)
-        config_report_relation(reader, "raft.electionTimeout",
-                               "must be at least three times raft.heartbeat");
+}
+
+/* A default gives way to what was given: one changed setting must not need a second one. */
+void config_settle(const struct config_reader *reader, struct config *config)
+{
+    struct config_rate *const rates[] = {&config->rate.values,  &config->rate.cache,
+                                         &config->rate.atomics, &config->rate.queues,
+                                         &config->rate.events,  &config->rate.system};
+    uint64_t tenth_ms = config->raft.election_timeout_ms / 10;
+    if (!config_is_given(reader, "cache.defaultTTL") &&
+        config->cache.default_ttl_ms > config->cache.max_ttl_ms)
+        config->cache.default_ttl_ms = config->cache.max_ttl_ms;
+    if (!config_is_given(reader, "limits.maxValue") &&
+        config->limits.max_value_bytes > config->limits.max_body_bytes)
+        config->limits.max_value_bytes = config->limits.max_body_bytes;
+    if (!config_is_given(reader, "raft.heartbeat") && config->raft.heartbeat_ms > tenth_ms)
+        config->raft.heartbeat_ms = tenth_ms;
+    for (unsigned i = 0; i < sizeof(rates) / sizeof(rates[0]); i++)
+        if (rates[i]->burst == 0)
+            rates[i]->burst = rates[i]->limit;
+}
+
+void config_check(struct config_reader *reader, const struct config *config)
+{
+    config_check_bindings(reader, config);
+    config_check_secrets(reader, config);
+    config_check_leader(reader, config);
+    config_check_tls(reader, config);
+    config_relate(reader, config->cache.default_ttl_ms <= config->cache.max_ttl_ms,
+                  "cache.defaultTTL", "cache.maxTTL", "must not be longer than cache.maxTTL");
+    config_relate(reader, config->limits.max_value_bytes <= config->limits.max_body_bytes,
+                  "limits.maxValue", "limits.maxBody", "must not be larger than limits.maxBody");
+    config_relate(reader, config->raft.election_timeout_ms >= 2 * config->raft.heartbeat_ms,
+                  "raft.electionTimeout", "raft.heartbeat",
+                  "must be at least twice raft.heartbeat");
+#define CHECK_RATE(name)                                                                           \
+    config_check_rate(reader, &config->rate.name, "rateLimiters." #name ".limit",                  \
+                      "rateLimiters." #name ".burst")
+    CHECK_RATE(values);
+    CHECK_RATE(cache);
+    CHECK_RATE(atomics);
+    CHECK_RATE(queues);
+    CHECK_RATE(events);
+    CHECK_RATE(system);
+#undef CHECK_RATE
 }

@@ -1,4 +1,5 @@
 /* config_store.c - turns the text of one setting into its value, or says what would be right. */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,21 +12,51 @@
 
 #define CONFIG_ERRORS_MAX 100 /* reported per file; more would help nobody */
 
+bool config_gave_up(const struct config_reader *reader)
+{
+    return reader->errors > CONFIG_ERRORS_MAX;
+}
+
+/* What stands in the file must not move the cursor of a terminal. */
+static void config_make_printable(char *text)
+{
+    for (; *text; text++)
+        if (iscntrl((unsigned char)*text))
+            *text = '?';
+}
+
 void config_report(struct config_reader *reader, unsigned line, const char *path,
                    const char *format, ...)
 {
     char what[512], message[2048], where[16] = "";
     va_list args;
-    if (++reader->errors > CONFIG_ERRORS_MAX)
+    if (++reader->errors > CONFIG_ERRORS_MAX + 1)
         return;
-    va_start(args, format);
-    vsnprintf(what, sizeof(what), format, args);
-    va_end(args);
     if (line > 0)
         snprintf(where, sizeof(where), ":%u", line);
-    snprintf(message, sizeof(message), "%s%s: %s%s%s", reader->name, where, path,
-             path[0] ? ": " : "", what);
+    if (config_gave_up(reader)) {
+        snprintf(message, sizeof(message), "%s%s: too many errors, the rest is not shown",
+                 reader->name, where);
+    } else {
+        va_start(args, format);
+        vsnprintf(what, sizeof(what), format, args);
+        va_end(args);
+        snprintf(message, sizeof(message), "%s%s: %s%s%s", reader->name, where, path,
+                 path[0] ? ": " : "", what);
+    }
+    config_make_printable(message);
     reader->report(message, reader->arg);
+}
+
+bool config_is_null(const yaml_node_t *node)
+{
+    static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
+    if (node->type != YAML_SCALAR_NODE || node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        return false;
+    for (size_t i = 0; i < sizeof(nulls) / sizeof(nulls[0]); i++)
+        if (strcmp((const char *)node->data.scalar.value, nulls[i]) == 0)
+            return true;
+    return false;
 }
 
 /* Digits only, at least one; false on overflow. Moves *at behind them. */
@@ -96,31 +127,47 @@ int config_parse_size(struct slice text, uint64_t *out_bytes)
     return 0;
 }
 
+static bool config_name_is_good(const char *name)
+{
+    size_t len = strlen(name);
+    return len > 0 && len < CONFIG_NAME_BYTES && name[0] != '-' &&
+           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+}
+
+/* A name, or an address of the family that its characters show. */
+static bool config_host_is_good(const char *host, bool bracketed)
+{
+    unsigned char address[16];
+    size_t len = strlen(host);
+    if (bracketed)
+        return inet_pton(AF_INET6, host, address) == 1;
+    if (strspn(host, "0123456789.") == len)
+        return inet_pton(AF_INET, host, address) == 1;
+    return config_name_is_good(host);
+}
+
 /* "host:port" or "[v6]:port" */
 static int config_parse_address(const char *text, struct config_address *out)
 {
+    char host[CONFIG_NAME_BYTES];
     const char *colon = strrchr(text, ':');
-    const char *host = text, *host_end = colon;
     uint64_t port;
-    if (!colon || colon == text)
+    if (!colon)
         return E_INVALID;
-    if (*text == '[') {
-        if (colon[-1] != ']' || colon - text < 3)
-            return E_INVALID;
-        host++;
-        host_end--;
-    } else if (memchr(text, ':', (size_t)(colon - text))) {
+    size_t len = (size_t)(colon - text);
+    bool bracketed = len >= 2 && text[0] == '[' && colon[-1] == ']';
+    const char *begin = bracketed ? text + 1 : text;
+    len -= bracketed ? 2 : 0;
+    if (len >= sizeof(host))
         return E_INVALID;
-    }
+    memcpy(host, begin, len);
+    host[len] = '\0';
     const char *at = colon + 1;
     const char *end = at + strlen(at);
-    for (const char *c = host; c < host_end; c++)
-        if (!isgraph((unsigned char)*c))
-            return E_INVALID;
-    if (!config_digits(&at, end, &port) || at != end || port == 0 || port > 65535)
+    if (!config_host_is_good(host, bracketed) || !config_digits(&at, end, &port) || at != end ||
+        port == 0 || port > 65535)
         return E_INVALID;
-    out->host = mem_alloc((size_t)(host_end - host) + 1);
-    memcpy(out->host, host, (size_t)(host_end - host));
+    out->host = mem_copy_string(host);
     out->port = (uint16_t)port;
     return 0;
 }
@@ -222,7 +269,7 @@ static bool config_store_texts(struct config_reader *reader, struct config *conf
             yaml_document_get_node(&reader->document, node->data.sequence.items.start[i]);
         const char *text =
             item->type == YAML_SCALAR_NODE ? (const char *)item->data.scalar.value : "";
-        if (!*text) {
+        if (!*text || config_is_null(item) || strlen(text) != item->data.scalar.length) {
             config_report(reader, (unsigned)item->start_mark.line + 1, path,
                           "every item must be a text that is not empty");
             return false;
@@ -233,33 +280,60 @@ static bool config_store_texts(struct config_reader *reader, struct config *conf
     return true;
 }
 
+/* A quoted "true" or "100" is a text, and YAML users expect it to be one. */
+static bool config_is_quoted(const struct setting *setting, const yaml_node_t *node)
+{
+    bool typed = setting->kind == SETTING_BOOL || setting->kind == SETTING_NUMBER ||
+                 setting->kind == SETTING_SMALL;
+    return typed && node && node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
+}
+
+static bool config_store_address(struct config_reader *reader, const struct setting *setting,
+                                 struct config_address *out, const char *path, unsigned line,
+                                 const char *text)
+{
+    if (!*text && !setting->required)
+        return true;
+    if (config_parse_address(text, out) == 0)
+        return true;
+    config_report(reader, line, path,
+                  "must be an address such as 127.0.0.1:8443 or [::1]:8443, not '%.64s'", text);
+    return false;
+}
+
 bool config_store(struct config_reader *reader, const struct setting *setting, void *base,
                   const char *path, const yaml_node_t *node, const char *text)
 {
     unsigned line = node ? (unsigned)node->start_mark.line + 1 : 0;
     void *out = (char *)base + setting->offset;
-    if (setting->kind == SETTING_TEXTS)
+    if (setting->kind == SETTING_TEXTS) {
+        CHECK(node); /* it has no default */
         return config_store_texts(reader, base, path, node);
+    }
     if (node && node->type != YAML_SCALAR_NODE) {
         config_report(reader, line, path, "must be a single value, not a %s",
                       node->type == YAML_SEQUENCE_NODE ? "list" : "section");
         return false;
     }
+    if (config_is_quoted(setting, node)) {
+        config_report(reader, line, path, "must be %s, without quotes",
+                      setting->kind == SETTING_BOOL ? "true or false" : "a number");
+        return false;
+    }
     switch (setting->kind) {
     case SETTING_TEXT:
         return config_store_text(reader, setting, out, path, line, text);
+    case SETTING_NAME:
+        if (!*text || config_name_is_good(text))
+            return config_store_text(reader, setting, out, path, line, text);
+        config_report(reader, line, path, "must be a host name such as db.example.org");
+        return false;
     case SETTING_BOOL:
         return config_store_bool(reader, out, path, line, text);
     case SETTING_CHOICE:
         return config_store_choice(reader, setting, out, path, line, text);
     case SETTING_ADDRESS:
-        if (!*text && !setting->required)
-            return true;
-        if (config_parse_address(text, out) == 0)
-            return true;
-        config_report(reader, line, path,
-                      "must be an address such as 127.0.0.1:8443 or [::1]:8443, not '%.64s'", text);
-        return false;
+        return config_store_address(reader, setting, out, path, line, text);
     default:
         return config_store_amount(reader, setting, out, path, line, text);
     }
