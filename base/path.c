@@ -56,6 +56,7 @@ int path_of_node(struct node_paths *out, const struct config *config, const char
     error = path_absolute(shm, config->shm_dir);
     error = error ? error : path_join(out->shm, shm, name);
     error = error ? error : path_join(out->board, out->shm, "board");
+    error = error ? error : path_join(out->rate, out->shm, "rate");
     return error ? error : path_join(out->volatile_map, out->shm, "volatile");
 }
 

@@ -5,7 +5,7 @@
  *   <dataDir>/<node>/values/     values.mdb                     (storage)
  *   <dataDir>/<node>/snapshots/                                 (raft, state workers)
  *   <runDir>/                    NNG sockets, control socket    (default <dataDir>/<node>/run)
- *   <shmDir>/insi-<hash>/        board, volatile/               (hash of the absolute data folder)
+ *   <shmDir>/insi-<hash>/        board, rate, volatile/         (hash of the absolute data folder)
  *
  * All folders are mode 0700, all files 0600.
  */
@@ -24,6 +24,7 @@ struct node_paths {
     char run[PATH_BYTES];
     char shm[PATH_BYTES];
     char board[PATH_BYTES];
+    char rate[PATH_BYTES]; /* shm/rate.h */
     char volatile_map[PATH_BYTES];
 };
 
