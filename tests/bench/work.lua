@@ -1,0 +1,59 @@
+-- work.lua - the requests that bench.py lets wrk send:
+--
+--   wrk ... -s work.lua URL -- <server> <call> <token>
+--
+-- Keys are chosen at random from KEYS; values are 64 bytes. etcd takes the same keys and values in
+-- base64 over its HTTP/JSON gateway.
+
+local KEYS = 10000
+local prepared = {}
+local count = 0
+
+local alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+local function base64(text)
+    local out = {}
+    for i = 1, #text, 3 do
+        local a, b, c = text:byte(i, i + 2)
+        local n = a * 65536 + (b or 0) * 256 + (c or 0)
+        for shift = 18, 0, -6 do
+            local digit = math.floor(n / 2 ^ shift) % 64
+            out[#out + 1] = alphabet:sub(digit + 1, digit + 1)
+        end
+        if not c then out[#out] = "=" end
+        if not b then out[#out - 1] = "=" end
+    end
+    return table.concat(out)
+end
+
+local function insi(call, key, value, headers)
+    if call == "get" then
+        return wrk.format("GET", "/db/api/v1/get?key=" .. key, headers)
+    end
+    return wrk.format("POST", "/db/api/v1/set", headers,
+                      '{"key":"' .. key .. '","value":"' .. value .. '"}')
+end
+
+local function etcd(call, key, value)
+    if call == "get" then
+        return wrk.format("POST", "/v3/kv/range", {}, '{"key":"' .. base64(key) .. '"}')
+    end
+    return wrk.format("POST", "/v3/kv/put", {},
+                      '{"key":"' .. base64(key) .. '","value":"' .. base64(value) .. '"}')
+end
+
+function init(args)
+    local server, call, token = args[1], args[2], args[3]
+    local headers = {["Authorization"] = "Bearer " .. (token or "")}
+    math.randomseed(os.time())
+    for i = 1, KEYS do
+        local key = string.format("bench%06d", math.random(0, KEYS - 1))
+        local value = string.format("%064d", i)
+        prepared[i] = server == "etcd" and etcd(call, key, value) or insi(call, key, value, headers)
+    end
+end
+
+function request()
+    count = count % KEYS + 1
+    return prepared[count]
+end
