@@ -57,7 +57,8 @@ int path_of_node(struct node_paths *out, const struct config *config, const char
     error = error ? error : path_join(out->shm, shm, name);
     error = error ? error : path_join(out->board, out->shm, "board");
     error = error ? error : path_join(out->rate, out->shm, "rate");
-    return error ? error : path_join(out->volatile_map, out->shm, "volatile");
+    error = error ? error : path_join(out->volatile_map, out->shm, "volatile");
+    return error ? error : path_join(out->events_map, out->shm, "events");
 }
 
 int path_make_folder(const char *path)

@@ -26,6 +26,7 @@ struct node_paths {
     char board[PATH_BYTES];
     char rate[PATH_BYTES]; /* shm/rate.h */
     char volatile_map[PATH_BYTES];
+    char events_map[PATH_BYTES];
 };
 
 /* dataDir relative to the working directory is made absolute first. E_TOO_LARGE when a path would

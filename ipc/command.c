@@ -9,8 +9,8 @@
 #include "base/hash.h"
 #include "base/limits.h"
 
-/* Operands in order: k key, v value, o old (expected) value, d delta, h hash, n name, c created_ms.
- * A batch has one operand, an array of items, each made of the letters in .item. */
+/* Operands in order: k key, v value, o old (expected) value, d delta, h hash, n name, c created_ms,
+ * s step. A batch has one operand, an array of items, each made of the letters in .item. */
 struct command_shape {
     const char *operands;
     const char *item; /* NULL: not a batch */
@@ -27,10 +27,12 @@ static const struct command_shape *command_shape(int operation)
     static const struct command_shape batch_delete = {"", "k"};
     static const struct command_shape apikey_create = {"hnc", NULL};
     static const struct command_shape apikey_delete = {"h", NULL};
+    static const struct command_shape purge = {"s", NULL};
     switch (operation) {
     case COMMAND_SESSION_OPEN:
-    case COMMAND_SCOPE_PURGE:
         return &none;
+    case COMMAND_SCOPE_PURGE:
+        return &purge;
     case COMMAND_VALUE_SET:
     case COMMAND_VALUE_SETNX:
         return &key_value;
@@ -110,9 +112,12 @@ static bool command_pack_operand(struct pack *pack, char operand, const struct c
     case 'n':
         pack_bytes(pack, command->key);
         return command_name_fits(command->key);
-    default:
-        CHECK(operand == 'c');
+    case 'c':
         pack_u64(pack, command->created_ms);
+        return true;
+    default:
+        CHECK(operand == 's');
+        pack_u64(pack, command->step);
         return true;
     }
 }
@@ -187,9 +192,12 @@ static bool command_unpack_operand(struct unpack *unpack, char operand, struct c
     case 'n':
         command->key = unpack_bytes(unpack);
         return command_name_fits(command->key);
-    default:
-        CHECK(operand == 'c');
+    case 'c':
         command->created_ms = unpack_u64(unpack);
+        return true;
+    default:
+        CHECK(operand == 's');
+        command->step = unpack_u64(unpack);
         return true;
     }
 }

@@ -26,7 +26,7 @@
     X(VALUE_BUMP, 16, "key, delta")                                                                \
     X(APIKEY_CREATE, 30, "hash (32 bytes), name, created_ms; scope is the new key's")              \
     X(APIKEY_DELETE, 31, "hash (32 bytes); scope all zero")                                        \
-    X(SCOPE_PURGE, 32, "no operands: remove one bounded step of a deleted scope")
+    X(SCOPE_PURGE, 32, "step: remove the next part of a deleted scope, unless that step was done")
 
 enum command_operation {
 #define X(name, number, operands) COMMAND_##name = number,
@@ -42,6 +42,7 @@ struct command {
     struct slice expected; /* cas */
     int64_t delta;         /* bump */
     uint64_t created_ms;   /* API key */
+    uint64_t step;         /* purge: how many steps went before it */
     uint32_t item_count;   /* batches; the items follow in .items, to be walked with command_item */
     struct unpack items;
 };

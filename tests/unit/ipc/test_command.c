@@ -61,6 +61,9 @@ static struct command sample(int operation)
         command.value = slice_of(hash, sizeof(hash));
         memset(&command.scope, 0, sizeof(command.scope));
         break;
+    case COMMAND_SCOPE_PURGE:
+        command.step = 1ull << 40;
+        break;
     default:
         break;
     }
@@ -72,7 +75,7 @@ static bool commands_are_equal(const struct command *a, const struct command *b)
     return a->operation == b->operation && memcmp(&a->scope, &b->scope, sizeof(a->scope)) == 0 &&
            slice_equal(a->key, b->key) && slice_equal(a->value, b->value) &&
            slice_equal(a->expected, b->expected) && a->delta == b->delta &&
-           a->created_ms == b->created_ms && a->item_count == b->item_count;
+           a->created_ms == b->created_ms && a->step == b->step && a->item_count == b->item_count;
 }
 
 static int decode(struct command *command)
