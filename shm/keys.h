@@ -3,12 +3,14 @@
  * is number order) and little-endian in values.
  *
  *   values.mdb
- *     meta      text name                   -> see map.h
+ *     meta      text name                   -> see map.h and procs/worker/applier.h
+ *     sessions  see procs/worker/sessions.h (of no use to readers)
  *     values    scope(16) key(1..480)       -> index(8) bytes       index: the write that set it
  *     apikeys   sha256(32)                  -> scope(16) created_ms(8) index(8) name
- *     doomed    scope(16)                   -> index(8) stamp_ms(8) deleted keys' scopes, being
- * removed sessions  see procs/worker/sessions.h (of no use to readers) volatile.mdb: meta,
- * sessions, and what cache and queues add events.mdb:   meta, sessions
+ *     doomed    scope(16)                   -> index(8) stamp_ms(8) steps(8) is_empty(8)
+ *               scopes of deleted API keys, see procs/storage/doomed.h (of no use to readers)
+ *   volatile.mdb, events.mdb
+ *     meta, sessions
  */
 #ifndef INSI_SHM_KEYS_H
 #define INSI_SHM_KEYS_H

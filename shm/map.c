@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,7 @@ struct map {
     uint64_t applied_index;
     enum map_kind kind;
     bool writable;
+    bool is_fresh;
     bool in_use; /* a transaction is open */
     char folder[PATH_BYTES];
 };
@@ -92,31 +94,47 @@ static size_t map_bytes(void)
 /* --- meta --------------------------------------------------------------------------------------
  */
 
-int map_meta_get(const struct map *map, MDB_txn *txn, const char *name, uint64_t *out)
+int map_meta_get_bytes(const struct map *map, MDB_txn *txn, const char *name, void *out, size_t len)
 {
     MDB_val key = {strlen(name), (void *)name};
     MDB_val stored;
 
-    *out = 0;
+    memset(out, 0, len);
     int error = mdb_get(txn, map->databases[MAP_META], &key, &stored);
     if (error == MDB_NOTFOUND)
         return 0;
     if (error != 0)
         return map_error(map, "get", error);
-    if (stored.mv_size != sizeof(uint64_t))
+    if (stored.mv_size != len)
         return E_CORRUPT;
-    *out = bytes_get_u64(stored.mv_data);
+    memcpy(out, stored.mv_data, len);
     return 0;
+}
+
+int map_meta_put_bytes(const struct map *map, MDB_txn *txn, const char *name, const void *bytes,
+                       size_t len)
+{
+    MDB_val key = {strlen(name), (void *)name};
+    MDB_val stored = {len, (void *)bytes};
+
+    return map_error(map, "put", mdb_put(txn, map->databases[MAP_META], &key, &stored, 0));
+}
+
+int map_meta_get(const struct map *map, MDB_txn *txn, const char *name, uint64_t *out)
+{
+    uint8_t bytes[sizeof(uint64_t)];
+
+    int error = map_meta_get_bytes(map, txn, name, bytes, sizeof(bytes));
+    *out = bytes_get_u64(bytes);
+    return error;
 }
 
 int map_meta_put(const struct map *map, MDB_txn *txn, const char *name, uint64_t value)
 {
     uint8_t bytes[sizeof(uint64_t)];
-    MDB_val key = {strlen(name), (void *)name};
-    MDB_val stored = {sizeof(bytes), bytes};
 
     bytes_put_u64(bytes, value);
-    return map_error(map, "put", mdb_put(txn, map->databases[MAP_META], &key, &stored, 0));
+    return map_meta_put_bytes(map, txn, name, bytes, sizeof(bytes));
 }
 
 static int map_meta_check(struct map *map, MDB_txn *txn)
@@ -162,6 +180,7 @@ static int map_prepare(struct map *map, MDB_txn *txn)
     if (error == 0)
         error = map_error(map, "stat", mdb_stat(txn, map->databases[MAP_META], &stat));
     if (error == 0 && stat.ms_entries == 0 && map->writable) {
+        map->is_fresh = true;
         error = map_meta_put(map, txn, map_meta_format, MAP_FORMAT);
         if (error == 0)
             error = map_meta_put(map, txn, map_meta_kind, (uint64_t)map->kind);
@@ -169,12 +188,28 @@ static int map_prepare(struct map *map, MDB_txn *txn)
     return error != 0 ? error : map_meta_check(map, txn);
 }
 
+#define MAP_FILE_BYTES (PATH_BYTES + 16)
+
+static void map_file(char out[MAP_FILE_BYTES], const char *folder, enum map_kind kind)
+{
+    snprintf(out, MAP_FILE_BYTES, "%s/%s", folder, map_file_names[kind]);
+}
+
+bool map_exists(const char *folder, enum map_kind kind)
+{
+    char path[MAP_FILE_BYTES];
+    struct stat status;
+
+    map_file(path, folder, kind);
+    return stat(path, &status) == 0;
+}
+
 static int map_open_env(struct map *map)
 {
-    char path[PATH_BYTES + 16];
+    char path[MAP_FILE_BYTES];
     unsigned flags = MDB_NOSUBDIR | MDB_NORDAHEAD;
 
-    snprintf(path, sizeof(path), "%s/%s", map->folder, map_file_names[map->kind]);
+    map_file(path, map->folder, map->kind);
     flags |= map->writable ? MDB_NOSYNC | MDB_WRITEMAP : MDB_RDONLY | MDB_NOTLS;
     struct stat status;
     if (!map->writable && (stat(path, &status) != 0 || status.st_size == 0))
@@ -257,6 +292,11 @@ void map_close(struct map **map)
     *map = NULL;
 }
 
+bool map_is_fresh(const struct map *map)
+{
+    return map->is_fresh;
+}
+
 MDB_dbi map_database(const struct map *map, enum map_database database)
 {
     CHECK((unsigned)database < map_database_count(map->kind));
@@ -271,13 +311,17 @@ int map_read_begin(struct map *map, MDB_txn **out)
     MDB_envinfo info;
 
     CHECK(!map->writable && !map->in_use);
-    /* A reader that is stopped between taking its slot and copying the roots can pair its number
-     * with the roots of a later transaction that is just being written. When the newest committed
-     * number is still ours afterwards, nobody can have been writing there. */
+    /* LMDB takes a transaction's number first and copies the roots after it, out of one of two meta
+     * pages. A reader that is stopped between the two can copy roots that the writer, two commits
+     * later, is just overwriting. When the newest committed number is still ours afterwards, no
+     * such writer can have begun. A writer that was killed between its meta page and the number
+     * for readers leaves us one behind until the next writer mends that: nobody writes meanwhile,
+     * so after many tries that is accepted. */
     for (unsigned i = 0; i < MAP_RENEW_TRIES; i++) {
         int error = mdb_txn_renew(map->txn);
         if (error != 0)
             return map_error(map, "txn_renew", error);
+        atomic_thread_fence(memory_order_acquire);
         mdb_env_info(map->env, &info);
         size_t behind = info.me_last_txnid - mdb_txn_id(map->txn);
         if (behind == 0 || (behind == 1 && i == MAP_RENEW_TRIES - 1)) {
@@ -296,6 +340,11 @@ void map_read_end(struct map *map)
     CHECK(!map->writable && map->in_use);
     mdb_txn_reset(map->txn);
     map->in_use = false;
+}
+
+int map_read_applied(const struct map *map, MDB_txn *txn, uint64_t *out)
+{
+    return map_meta_get(map, txn, map_meta_applied, out);
 }
 
 /* --- the writer --------------------------------------------------------------------------------

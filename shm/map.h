@@ -7,7 +7,7 @@
  * watches free space (map_has_room). Format: "meta" holds version, kind, node identity and the
  * applied index.
  *
- * Numbers of our own in "meta" are kept with map_meta_get and map_meta_put.
+ * What a worker keeps in "meta" goes through map_meta_get and map_meta_put.
  *
  * Reading: map_read_begin renews a reset transaction (about 70 ns); hold it only for one request,
  * never across a wait. map_sweep gives back the slots of killed readers; the writer calls it every
@@ -39,12 +39,16 @@ int map_open_writer(struct map **out, const char *folder, enum map_kind kind);
 /* Reader: E_NOT_FOUND while the writer has not made it yet. */
 int map_open_reader(struct map **out, const char *folder, enum map_kind kind);
 void map_close(struct map **map);
+bool map_exists(const char *folder, enum map_kind kind); /* whatever its state */
+bool map_is_fresh(const struct map *map); /* this opening made it: readers have to reopen */
 
 MDB_dbi map_database(const struct map *map, enum map_database database); /* shm/keys.h */
 
 /* Readers. The transaction belongs to the map: one at a time, begin/end. E_IO. */
 int map_read_begin(struct map *map, MDB_txn **out);
 void map_read_end(struct map *map);
+/* The applied index of the state that this transaction sees. E_IO, E_CORRUPT. */
+int map_read_applied(const struct map *map, MDB_txn *txn, uint64_t *out);
 
 /* The writer. commit stores applied_index in the same transaction (I4). */
 int map_write_begin(struct map *map, MDB_txn **out);
@@ -56,10 +60,14 @@ uint64_t map_applied_index(const struct map *map); /* of the last committed tran
 /* At least so many bytes are free on the map's file system. Apply never asks (I2): a worker holds a
  * whole batch back, and the leader refuses writes long before. */
 bool map_has_room(const struct map *map, uint64_t reserve_bytes);
-/* 8-byte numbers in "meta" by name; get leaves 0 and returns 0 when there is none. E_IO, E_CORRUPT.
- */
+/* 8-byte numbers in "meta" by name; get leaves 0 and returns 0 when there is none. The same for a
+ * fixed number of bytes (zeros when there are none). E_IO, E_CORRUPT. */
 int map_meta_get(const struct map *map, MDB_txn *txn, const char *name, uint64_t *out);
 int map_meta_put(const struct map *map, MDB_txn *txn, const char *name, uint64_t value);
+int map_meta_get_bytes(const struct map *map, MDB_txn *txn, const char *name, void *out,
+                       size_t len);
+int map_meta_put_bytes(const struct map *map, MDB_txn *txn, const char *name, const void *bytes,
+                       size_t len);
 
 int map_sweep(struct map *map); /* dead readers removed, or a negative number */
 

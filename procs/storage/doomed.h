@@ -1,0 +1,53 @@
+/* doomed.h - scopes whose API key was deleted.
+ *
+ * Deleting a key leaves a tombstone for its scope, for good: a command that was on its way is
+ * refused by it (E_SCOPE_GONE), so nothing can be written behind the removal. What the scope holds
+ * is removed by purge steps, which come through the log like any command, each bounded in keys and
+ * bytes. Steps are numbered, and a step that is not the next one does nothing; so it does no harm
+ * when several are proposed.
+ *
+ *     doomed: scope(16) -> index(8) stamp_ms(8) steps(8) is_empty(8)
+ *
+ * The scopes that are not yet empty are kept in memory too, in the order in which their keys were
+ * deleted, as far as this process has seen it. Functions return 0, E_IO or E_CORRUPT.
+ */
+#ifndef INSI_PROCS_STORAGE_DOOMED_H
+#define INSI_PROCS_STORAGE_DOOMED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/map.h"
+
+#define DOOMED_STEP_KEYS 256
+#define DOOMED_STEP_BYTES (1u << 20) /* keys and values; the last one may exceed it */
+
+struct doomed_pending {
+    struct scope scope;
+    uint64_t steps; /* done so far */
+};
+
+struct doomed {
+    MDB_dbi scopes, values;
+    struct doomed_pending *pending;
+    size_t pending_count, pending_capacity;
+    /* the answer to the last question, since commands of one scope come in rows */
+    struct scope asked;
+    bool has_asked, asked_is_doomed;
+};
+
+int doomed_load(struct doomed *doomed, const struct map *map, MDB_txn *txn);
+void doomed_free(struct doomed *doomed);
+
+int doomed_check(struct doomed *doomed, MDB_txn *txn, const struct scope *scope, bool *is_doomed);
+
+/* From now on the scope is doomed. */
+int doomed_add(struct doomed *doomed, MDB_txn *txn, const struct scope *scope, uint64_t index,
+               uint64_t stamp_ms);
+
+/* Does the step unless it was done, or the scope is empty. *outcome: E_NOT_FOUND for a scope that
+ * is not doomed. */
+int doomed_purge(struct doomed *doomed, MDB_txn *txn, const struct scope *scope, uint64_t step,
+                 int *outcome);
+
+#endif

@@ -1,0 +1,84 @@
+/* storage.c - the table of what storage does, and what concerns every command. */
+#include "procs/storage/storage.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+int storage_error(const char *call, int lmdb_error)
+{
+    if (lmdb_error == 0)
+        return 0;
+    LOG_ERROR("map_call_failed", LOG_STR("call", call), LOG_STR("error", mdb_strerror(lmdb_error)));
+    return lmdb_error == MDB_CORRUPTED || lmdb_error == MDB_PAGE_NOTFOUND ? E_CORRUPT : E_IO;
+}
+
+int storage_load(void *arg, const struct map *map, MDB_txn *txn)
+{
+    struct storage *storage = arg;
+
+    storage->values = map_database(map, MAP_VALUES_DB);
+    storage->apikeys = map_database(map, MAP_APIKEYS);
+    return doomed_load(&storage->doomed, map, txn);
+}
+
+void storage_free(struct storage *storage)
+{
+    doomed_free(&storage->doomed);
+}
+
+static storage_apply_fn *storage_function(enum command_operation operation)
+{
+    switch (operation) {
+    case COMMAND_VALUE_SET:
+        return values_set;
+    case COMMAND_VALUE_DELETE:
+        return values_delete;
+    case COMMAND_VALUE_BATCH_SET:
+        return values_batch_set;
+    case COMMAND_VALUE_BATCH_DELETE:
+        return values_batch_delete;
+    case COMMAND_VALUE_SETNX:
+        return values_setnx;
+    case COMMAND_VALUE_CAS:
+        return values_cas;
+    case COMMAND_VALUE_BUMP:
+        return values_bump;
+    case COMMAND_APIKEY_CREATE:
+        return apikeys_create;
+    case COMMAND_APIKEY_DELETE:
+        return apikeys_delete;
+    case COMMAND_SCOPE_PURGE:
+        return apikeys_purge;
+    default:
+        return NULL;
+    }
+}
+
+/* Deleting a key names no scope, and purging is for deleted ones. */
+static bool storage_needs_live_scope(enum command_operation operation)
+{
+    return operation != COMMAND_APIKEY_DELETE && operation != COMMAND_SCOPE_PURGE;
+}
+
+int storage_apply(void *arg, const struct worker_turn *turn, struct command *command,
+                  struct worker_result *result)
+{
+    struct storage *storage = arg;
+    storage_apply_fn *apply = storage_function(command->operation);
+    bool is_doomed = false;
+
+    if (apply == NULL) {
+        result->error = E_BAD_COMMAND;
+        return 0;
+    }
+    if (storage_needs_live_scope(command->operation)) {
+        int error = doomed_check(&storage->doomed, turn->txn, &command->scope, &is_doomed);
+        if (error != 0)
+            return error;
+    }
+    if (is_doomed) {
+        result->error = E_SCOPE_GONE;
+        return 0;
+    }
+    return apply(storage, turn, command, result);
+}

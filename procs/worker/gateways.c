@@ -1,0 +1,166 @@
+/* gateways.c - the links to this node's gateways: results after each commit, and those of before on
+ * request. */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "ipc/worker_gateway.h"
+#include "procs/worker/worker_private.h"
+
+#define REPLIES_FIRST 64
+#define DETAILS_KEEP_BYTES (64u << 10)
+#define REPLIES_KEEP 4096
+
+static struct worker_gateway *gateways_find(struct worker *worker, uint64_t session)
+{
+    for (unsigned i = 0; session != 0 && i < worker->gateway_count; i++) {
+        if (worker->gateways[i].session == session)
+            return &worker->gateways[i];
+    }
+    return NULL;
+}
+
+/* A gateway that does not read for so long has clients that no longer wait: they were told that the
+ * outcome is unknown. */
+static void gateways_send_result(struct worker_gateway *gateway, const struct msg_result *msg)
+{
+    int error = msg_result_send(gateway->link, msg);
+
+    if (error != E_BUSY || gateway->drops_results)
+        return;
+    gateway->drops_results = true;
+    LOG_WARN("results_dropped", LOG_U64("gateway", (uint64_t)(gateway - gateway->worker->gateways)),
+             LOG_U64("queued_bytes", link_queued_bytes(gateway->link)));
+}
+
+/* ---- results of the open transaction ---- */
+
+void gateways_note(struct worker *worker, const struct msg_apply *entry,
+                   const struct session_result *result)
+{
+    if (gateways_find(worker, entry->session) == NULL)
+        return;
+    if (worker->reply_count == worker->reply_capacity) {
+        worker->reply_capacity =
+            worker->reply_capacity > 0 ? 2 * worker->reply_capacity : REPLIES_FIRST;
+        worker->replies =
+            mem_resize(worker->replies, worker->reply_capacity * sizeof(worker->replies[0]));
+    }
+    worker->replies[worker->reply_count++] = (struct worker_reply){
+        .session = entry->session,
+        .sequence = entry->sequence,
+        .index = result->index,
+        .error = result->error,
+        .detail_at = worker->details.len,
+        .detail_len = result->detail.len,
+    };
+    CHECK(buf_append(&worker->details, result->detail.data, result->detail.len) == 0);
+}
+
+void gateways_send(struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->reply_count; i++) {
+        const struct worker_reply *reply = &worker->replies[i];
+        struct worker_gateway *gateway = gateways_find(worker, reply->session);
+        if (gateway == NULL)
+            continue; /* gone meanwhile; if it comes back, it asks */
+        const struct msg_result msg = {
+            .sequence = reply->sequence,
+            .index = reply->index,
+            .error = (uint64_t)reply->error,
+            .detail = reply->detail_len > 0
+                          ? slice_of(worker->details.data + reply->detail_at, reply->detail_len)
+                          : slice_of(NULL, 0),
+        };
+        gateways_send_result(gateway, &msg);
+    }
+    worker->reply_count = 0;
+    buf_clear(&worker->details);
+    buf_shrink(&worker->details, DETAILS_KEEP_BYTES);
+}
+
+/* ---- links ---- */
+
+static void gateways_on_up(void *arg, const struct link_peer *peer)
+{
+    struct worker_gateway *gateway = arg;
+
+    gateway->session = peer->start_id;
+    gateway->drops_results = false;
+}
+
+static void gateways_on_down(void *arg)
+{
+    struct worker_gateway *gateway = arg;
+
+    gateway->session = 0;
+    worker_sweep(gateway->worker); /* it may have died within a read */
+}
+
+static void gateways_on_recall(struct worker_gateway *gateway, struct unpack *body)
+{
+    struct worker *worker = gateway->worker;
+    struct session_result result;
+    struct msg_recall recall;
+
+    if (msg_recall_decode(&recall, body) != 0)
+        return;
+    worker_commit(worker); /* what is told must hold */
+    int error = applier_recall(&worker->applier, gateway->session, recall.sequence, &result);
+    if (error == E_NOT_FOUND)
+        return; /* comes in due time, or is proposed again */
+    if (error != 0)
+        worker_fail(worker, "recall", error);
+    const struct msg_result msg = {.sequence = recall.sequence,
+                                   .index = result.index,
+                                   .error = (uint64_t)result.error,
+                                   .detail = result.detail};
+    gateways_send_result(gateway, &msg);
+}
+
+static void gateways_on_message(void *arg, enum msg type, struct unpack *body)
+{
+    if (type == MSG_RECALL)
+        gateways_on_recall(arg, body);
+    else
+        unpack_refuse(body);
+}
+
+int gateways_open(struct worker *worker)
+{
+    struct link_options options = {
+        .run_dir = worker->skel.paths.run,
+        .node = worker->skel.node,
+        .self = worker->kind->proc,
+        .peer = PROC_GATEWAY,
+        .start_id = worker->skel.start_id,
+        .handlers = {.on_up = gateways_on_up,
+                     .on_down = gateways_on_down,
+                     .on_message = gateways_on_message},
+    };
+    int error = 0;
+
+    buf_init(&worker->details, LIMIT_MESSAGE_BYTES);
+    worker->gateway_count = config_gateway_count(&worker->skel.config);
+    CHECK(worker->gateway_count <= LIMIT_GATEWAYS);
+    for (unsigned i = 0; i < worker->gateway_count && error == 0; i++) {
+        struct worker_gateway *gateway = &worker->gateways[i];
+        gateway->worker = worker;
+        options.peer_index = i;
+        options.arg = gateway;
+        error = link_open(&gateway->link, &options);
+        if (error == 0)
+            error = link_attach(gateway->link, worker->loop);
+    }
+    return error;
+}
+
+bool gateways_are_idle(struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->gateway_count; i++) {
+        if (!link_is_idle(worker->gateways[i].link))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,203 @@
+/* store.c - the boot rule of store.h, numbered as there.
+ *
+ * The mark is one small text file, replaced as a whole: "insi-map 1", "boot <id>", "clean <0|1>",
+ * a line each.
+ */
+#include "procs/worker/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/path.h"
+
+#define STORE_MARK_FORMAT 1
+#define STORE_FILE_BYTES (PATH_BYTES + 16)
+#define STORE_TEXT_BYTES 128
+
+struct store_mark {
+    char boot_id[CLOCK_BOOT_ID_BYTES];
+    bool is_clean;
+};
+
+static int store_failed(const char *event, const char *path)
+{
+    LOG_ERROR(event, LOG_STR("path", path), LOG_ERRNO(errno));
+    return E_IO;
+}
+
+/* ---- the mark ---- */
+
+static void store_mark_file(char out[STORE_FILE_BYTES], const char *folder, const char *suffix)
+{
+    int len = snprintf(out, STORE_FILE_BYTES, "%s/mark%s", folder, suffix);
+    CHECK(len > 0 && len < STORE_FILE_BYTES);
+}
+
+/* E_NOT_FOUND, E_CORRUPT, E_IO. */
+static int store_read_mark(const char *folder, struct store_mark *mark)
+{
+    char path[STORE_FILE_BYTES], text[STORE_TEXT_BYTES];
+    int format = 0, is_clean = 0, end = 0;
+
+    store_mark_file(path, folder, "");
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? E_NOT_FOUND : store_failed("map_mark_unreadable", path);
+    ssize_t len = read(fd, text, sizeof(text) - 1);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    if (len < 0)
+        return store_failed("map_mark_unreadable", path);
+    text[len] = '\0';
+    int fields = sscanf(text, "insi-map %d boot %36s clean %d %n", // NOLINT(cert-err34-c)
+                        &format, mark->boot_id, &is_clean, &end);
+    if (fields != 3 || format != STORE_MARK_FORMAT || text[end] != '\0' || (is_clean & ~1) != 0)
+        return E_CORRUPT;
+    mark->is_clean = is_clean == 1;
+    return 0;
+}
+
+static int store_fill_mark(int fd, const struct store_mark *mark)
+{
+    char text[STORE_TEXT_BYTES];
+
+    int len = snprintf(text, sizeof(text), "insi-map %d\nboot %s\nclean %d\n", STORE_MARK_FORMAT,
+                       mark->boot_id, mark->is_clean ? 1 : 0);
+    CHECK(len > 0 && len < (int)sizeof(text));
+    ssize_t written = write(fd, text, (size_t)len);
+    if (written >= 0 && written != len)
+        errno = ENOSPC;
+    return written == len && fsync(fd) == 0 ? 0 : E_IO;
+}
+
+static int store_write_mark(const char *folder, const struct store_mark *mark)
+{
+    char path[STORE_FILE_BYTES], fresh[STORE_FILE_BYTES];
+
+    store_mark_file(path, folder, "");
+    store_mark_file(fresh, folder, ".new");
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return store_failed("map_mark_failed", fresh);
+    int error = store_fill_mark(fd, mark);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    if (error == 0 && rename(fresh, path) != 0)
+        error = E_IO;
+    if (error == 0)
+        error = path_sync_folder(folder);
+    return error != 0 ? store_failed("map_mark_failed", path) : 0;
+}
+
+/* A boot that nobody can name is not the same as any other. */
+static void store_this_boot(char out[CLOCK_BOOT_ID_BYTES])
+{
+    if (clock_boot_id(out) == 0)
+        return;
+    LOG_WARN("boot_id_unreadable", LOG_ERRNO(errno));
+    snprintf(out, CLOCK_BOOT_ID_BYTES, "unknown");
+}
+
+int store_mark_clean(const char *folder)
+{
+    struct store_mark mark = {.is_clean = true};
+
+    store_this_boot(mark.boot_id);
+    return store_write_mark(folder, &mark);
+}
+
+/* ---- the map ---- */
+
+int store_discard(const char *folder, const char *reason)
+{
+    char parent[STORE_FILE_BYTES];
+
+    LOG_WARN("map_discarded", LOG_STR("folder", folder), LOG_STR("reason", reason));
+    if (path_remove_tree(folder) != 0 || path_make_folder(folder) != 0)
+        return store_failed("map_discard_failed", folder);
+    snprintf(parent, sizeof(parent), "%s/..", folder);
+    if (path_sync_folder(folder) != 0 || path_sync_folder(parent) != 0)
+        return store_failed("map_discard_failed", folder);
+    return 0;
+}
+
+/* Rule 1: NULL, or why the map may not be used. */
+static const char *store_objection(const struct store_mark *mark, int mark_error,
+                                   const char *boot_id)
+{
+    if (mark_error == E_NOT_FOUND)
+        return "no mark of the boot that wrote it";
+    if (mark_error != 0)
+        return "the mark of the boot that wrote it is damaged";
+    if (mark->is_clean)
+        return NULL;
+    if (strcmp(boot_id, "unknown") == 0)
+        return "not closed cleanly, and this boot is unknown";
+    return strcmp(mark->boot_id, boot_id) == 0 ? NULL : "not closed cleanly before another boot";
+}
+
+static int store_check_room(const char *folder, uint64_t room_bytes)
+{
+    struct statvfs status;
+
+    if (statvfs(folder, &status) != 0)
+        return store_failed("map_folder_failed", folder);
+    uint64_t free_bytes = (uint64_t)status.f_bavail * status.f_frsize;
+    if (free_bytes >= room_bytes)
+        return 0;
+    LOG_ERROR("map_has_no_room", LOG_STR("folder", folder), LOG_U64("free_bytes", free_bytes),
+              LOG_U64("needed_bytes", room_bytes));
+    return E_IO;
+}
+
+/* Rules 1 and 2. */
+static int store_prepare(const char *folder, enum map_kind kind, uint64_t room_bytes)
+{
+    struct store_mark mark = {0}, fresh = {.is_clean = false};
+    int error = 0;
+
+    if (path_make_folder(folder) != 0)
+        return store_failed("map_folder_failed", folder);
+    store_this_boot(fresh.boot_id);
+    if (map_exists(folder, kind)) {
+        int mark_error = store_read_mark(folder, &mark);
+        if (mark_error == E_IO)
+            return E_IO;
+        const char *objection = store_objection(&mark, mark_error, fresh.boot_id);
+        if (objection != NULL)
+            error = store_discard(folder, objection);
+    }
+    if (error == 0 && !map_exists(folder, kind))
+        error = store_check_room(folder, room_bytes);
+    return error != 0 ? error : store_write_mark(folder, &fresh);
+}
+
+int store_open(struct map **out, const char *folder, enum map_kind kind, uint64_t room_bytes)
+{
+    *out = NULL;
+    int error = store_prepare(folder, kind, room_bytes);
+    if (error != 0)
+        return error;
+    error = map_open_writer(out, folder, kind);
+    if (error == E_CORRUPT || error == E_VERSION || error == E_FOREIGN) { /* rule 3 */
+        error = store_discard(folder, error_text(error));
+        if (error == 0)
+            error = store_prepare(folder, kind, room_bytes);
+        if (error == 0)
+            error = map_open_writer(out, folder, kind);
+    }
+    if (error != 0)
+        LOG_ERROR("map_open_failed", LOG_STR("folder", folder),
+                  LOG_STR("error", error_text(error)));
+    return error;
+}

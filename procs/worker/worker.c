@@ -1,0 +1,219 @@
+/* worker.c - the life of a state worker: start, transactions at the end of each turn, stop. */
+#include "procs/worker/worker.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "procs/worker/store.h"
+#include "procs/worker/worker_private.h"
+
+#define WORKER_SWEEP_NS NS_PER_S
+#define WORKER_STOP_LOOK_NS NS_PER_MS         /* between two looks at the links */
+#define WORKER_STOP_WAIT_NS (300 * NS_PER_MS) /* for peers that do not read */
+
+/* ---- the ends of a worker ---- */
+
+void worker_fail(struct worker *worker, const char *what, int error)
+{
+    LOG_ERROR("worker_failed", LOG_STR("call", what), LOG_STR("error", error_text(error)),
+              LOG_U64("applied_index", worker->applier.last_index));
+    if (error == E_CORRUPT) {
+        board_write_applied(worker->board, worker->kind->proc, 0);
+        (void)store_discard(worker->folder, "corrupt");
+    }
+    skel_exit(&worker->skel, 1);
+}
+
+/* With an empty state there is nothing more to throw away: the log does not begin at its beginning,
+ * and trying again would go on for ever. */
+void worker_rebuild(struct worker *worker, const char *reason)
+{
+    struct applier *applier = &worker->applier;
+
+    LOG_ERROR("rebuild_ordered", LOG_STR("reason", reason),
+              LOG_U64("applied_index", applier->last_index));
+    if (applier->last_index == 0) {
+        LOG_ERROR("rebuild_impossible", LOG_STR("reason", "the state is empty already"));
+        skel_exit(&worker->skel, PROC_EXIT_STOP_NODE);
+    }
+    board_write_applied(worker->board, worker->kind->proc, 0);
+    applier_close(applier);
+    (void)store_discard(worker->folder, reason);
+    skel_exit(&worker->skel, 1);
+}
+
+static void worker_finish(struct worker *worker)
+{
+    int error = applier_settle(&worker->applier);
+    if (error == 0)
+        error = map_sync(worker->map);
+    if (error != 0)
+        worker_fail(worker, "sync", error);
+    map_close(&worker->map);
+    if (store_mark_clean(worker->folder) != 0)
+        skel_exit(&worker->skel, 1);
+    LOG_INFO("map_closed", LOG_U64("applied_index", worker->applier.last_index));
+    skel_exit(&worker->skel, 0);
+}
+
+/* Results are remembered, so what does not leave in time is only late. */
+static void worker_on_stop_timer(void *arg)
+{
+    struct worker *worker = arg;
+    uint64_t now_ns = loop_now_ns(worker->loop);
+    bool is_idle = gateways_are_idle(worker) && link_is_idle(worker->raft);
+
+    if (is_idle || now_ns >= worker->stop_deadline_ns)
+        worker_finish(worker);
+    loop_timer_set(worker->loop, &worker->stop_timer, now_ns + WORKER_STOP_LOOK_NS);
+}
+
+static void worker_on_stop(void *arg)
+{
+    struct worker *worker = arg;
+    uint64_t now_ns = clock_boot_ns();
+
+    worker_commit(worker);
+    worker->stream = STREAM_ENDED;
+    worker->stop_deadline_ns = now_ns + WORKER_STOP_WAIT_NS;
+    loop_timer_clear(worker->loop, &worker->hold_timer);
+    loop_timer_set(worker->loop, &worker->stop_timer, now_ns);
+}
+
+/* ---- transactions ---- */
+
+void worker_sweep(struct worker *worker)
+{
+    int dead = map_sweep(worker->map);
+
+    if (dead != 0)
+        LOG_INFO("readers_swept", LOG_I64("count", dead));
+}
+
+static void worker_on_sweep_timer(void *arg)
+{
+    worker_sweep(arg);
+}
+
+void worker_commit(struct worker *worker)
+{
+    struct applier *applier = &worker->applier;
+
+    if (applier->txn == NULL && applier->last_index == worker->told_index)
+        return;
+    int error = applier_commit(applier);
+    if (error != 0)
+        worker_fail(worker, "commit", error);
+    board_write_applied(worker->board, worker->kind->proc, applier->last_index);
+    gateways_send(worker);
+    stream_tell_applied(worker);
+    if (worker->sweep_timer.due_ns == 0) /* an idle worker does not wake up */
+        loop_timer_set(worker->loop, &worker->sweep_timer,
+                       loop_now_ns(worker->loop) + WORKER_SWEEP_NS);
+    if (worker->kind->committed != NULL)
+        worker->kind->committed(worker->kind->arg, worker);
+}
+
+void worker_apply(struct worker *worker, const struct msg_apply *entry)
+{
+    struct applier *applier = &worker->applier;
+    struct session_result result;
+
+    if (applier_is_full(applier, entry->command.len))
+        worker_commit(worker);
+    if (applier->txn == NULL) {
+        uint64_t needed_bytes = worker->kind->reserve_bytes + 2 * entry->command.len;
+        if (!map_has_room(worker->map, needed_bytes)) {
+            stream_hold(worker, needed_bytes);
+            return;
+        }
+    }
+    int error = applier_apply(applier, entry, &result);
+    if (error != 0)
+        worker_fail(worker, "apply", error);
+    if (result.index != 0)
+        gateways_note(worker, entry, &result);
+}
+
+static void worker_on_turn_end(void *arg)
+{
+    worker_commit(arg);
+}
+
+/* ---- start ---- */
+
+static void worker_check_tmpfs(const struct worker *worker)
+{
+    struct statfs status;
+
+    if (worker->kind->is_volatile && statfs(worker->folder, &status) == 0 &&
+        status.f_type != TMPFS_MAGIC)
+        LOG_WARN("map_not_on_tmpfs", LOG_STR("folder", worker->folder));
+}
+
+static void worker_open_state(struct worker *worker)
+{
+    const struct worker_kind *kind = worker->kind;
+
+    if (store_open(&worker->map, worker->folder, kind->map_kind, kind->reserve_bytes) != 0)
+        skel_exit(&worker->skel, 1);
+    worker_check_tmpfs(worker);
+    int error = board_open(&worker->board, worker->skel.paths.board, true);
+    if (error != 0) {
+        LOG_ERROR("board_open_failed", LOG_STR("path", worker->skel.paths.board),
+                  LOG_STR("error", error_text(error)));
+        skel_exit(&worker->skel, 1);
+    }
+    if (map_is_fresh(worker->map)) {
+        board_write_applied(worker->board, kind->proc, 0);
+        board_raise_generation(worker->board, kind->proc);
+    }
+    error = applier_open(&worker->applier, worker->map, kind);
+    if (error != 0)
+        worker_fail(worker, "load", error);
+    worker->told_index = worker->applier.last_index;
+    LOG_INFO("map_opened", LOG_STR("folder", worker->folder),
+             LOG_U64("applied_index", worker->applier.last_index),
+             LOG_U64("sessions", sessions_count(worker->applier.sessions)));
+}
+
+static void worker_open_links(struct worker *worker)
+{
+    worker->loop = loop_new();
+    worker->sweep_timer = (struct loop_timer){.fire = worker_on_sweep_timer, .arg = worker};
+    worker->stop_timer = (struct loop_timer){.fire = worker_on_stop_timer, .arg = worker};
+    /* Before the links' own runners, so that results leave in the turn of their commit. */
+    CHECK(loop_add_runner(worker->loop, worker_on_turn_end, worker) == 0);
+    int error = gateways_open(worker);
+    if (error == 0)
+        error = stream_open(worker);
+    if (error != 0)
+        skel_exit(&worker->skel, 1);
+}
+
+void worker_run(const struct worker_kind *kind, int argc, char **argv)
+{
+    struct worker *worker = mem_alloc(sizeof(*worker));
+
+    worker->kind = kind;
+    skel_start(&worker->skel, kind->proc, argc, argv);
+    worker->folder = (const char *)&worker->skel.paths + kind->folder;
+    skel_set_hooks(&worker->skel, &(struct skel_hooks){.on_stop = worker_on_stop, .arg = worker});
+    worker_open_state(worker);
+    worker_open_links(worker);
+    skel_attach(&worker->skel, worker->loop);
+    skel_ready(&worker->skel);
+    loop_run(worker->loop);
+    CHECK(false); /* a worker ends in one of the ways above */
+}
+
+struct loop *worker_loop(struct worker *worker)
+{
+    return worker->loop;
+}

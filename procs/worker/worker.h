@@ -1,0 +1,68 @@
+/* worker.h - the life of a state worker: storage, cacheq and events are a few hooks each.
+ *
+ * The library opens the map by the boot rule (store.h), follows raft's apply stream, keeps
+ * sessions (sessions.h), applies in transactions (applier.h), publishes the applied index on the
+ * board, sends the results to the gateways of this node, and stops cleanly. What a kind of worker
+ * adds is how it applies a command to its own databases.
+ *
+ * One thread; every hook runs in it. A hook that returns E_IO or E_CORRUPT ends the process; with
+ * E_CORRUPT the map is thrown away first, for it can be rebuilt from the log.
+ */
+#ifndef INSI_PROCS_WORKER_H
+#define INSI_PROCS_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/path.h"
+#include "base/proc.h"
+#include "ipc/command.h"
+#include "ipc/loop.h"
+#include "shm/map.h"
+
+struct worker;
+
+/* One entry being applied. What a hook writes goes into the transaction, and depends on nothing but
+ * this, the command and the map (I2). */
+struct worker_turn {
+    MDB_txn *txn;
+    uint64_t index;    /* log index */
+    uint64_t stamp_ms; /* cluster time, by the leader */
+};
+
+struct worker_result {   /* zeroed before each apply */
+    int error;           /* 0, or a stored code of base/error.h */
+    struct slice detail; /* borrowed until the next apply */
+};
+
+struct worker_kind {
+    enum proc proc;
+    enum map_kind map_kind;
+    size_t folder;          /* offset of the map's folder in struct node_paths */
+    uint64_t reserve_bytes; /* of the file system: with less free, applying waits */
+    bool is_volatile;       /* the map belongs on tmpfs */
+    /* The map is open; txn sees what it holds. Reads into memory what the worker needs there.
+     * May be NULL. */
+    int (*load)(void *arg, const struct map *map, MDB_txn *txn);
+    /* Applies one decoded command that is not the library's own. NULL: there is none that this
+     * worker knows (E_BAD_COMMAND). */
+    int (*apply)(void *arg, const struct worker_turn *turn, struct command *command,
+                 struct worker_result *result);
+    /* After each commit, and when this node begins or ends to lead (also with each resumption of
+     * the stream: what was proposed before may be lost). May be NULL. */
+    void (*committed)(void *arg, struct worker *worker);
+    void (*role_changed)(void *arg, struct worker *worker);
+    void *arg;
+};
+
+/* The whole process. */
+_Noreturn void worker_run(const struct worker_kind *kind, int argc, char **argv);
+
+/* Asks raft to put a command of this worker's own into the log, without a session: it must do no
+ * harm when it comes twice, and may get lost. E_PEER_DOWN, E_BUSY, E_TOO_LARGE. */
+int worker_propose(struct worker *worker, struct slice command);
+
+bool worker_is_leader(const struct worker *worker); /* as far as this node's raft has said */
+struct loop *worker_loop(struct worker *worker);
+
+#endif

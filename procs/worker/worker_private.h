@@ -1,0 +1,86 @@
+/* worker_private.h - what worker.c (life, transactions), stream.c (raft) and gateways.c (results)
+ * share. All of it belongs to the one thread of the loop. */
+#ifndef INSI_PROCS_WORKER_PRIVATE_H
+#define INSI_PROCS_WORKER_PRIVATE_H
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "ipc/link.h"
+#include "procs/skel/skel.h"
+#include "procs/worker/applier.h"
+#include "procs/worker/worker.h"
+#include "shm/board.h"
+
+enum stream_state {
+    STREAM_DOWN,    /* no link, or no RESUME on it yet */
+    STREAM_ASKED,   /* RESUME was sent */
+    STREAM_FLOWING, /* RESUME_OK came: entries are applied */
+    STREAM_HELD,    /* no room: what comes is passed over until the stream is asked for again */
+    STREAM_ENDED,   /* stopping */
+};
+
+struct worker_gateway {
+    struct worker *worker;
+    struct link *link;
+    uint64_t session; /* its start id while it is connected, else 0 */
+    bool drops_results;
+};
+
+struct worker_reply { /* a result that leaves after the commit */
+    uint64_t session, sequence, index;
+    int error;
+    size_t detail_at, detail_len; /* in worker->details */
+};
+
+struct worker {
+    struct skel skel;
+    const struct worker_kind *kind;
+    const char *folder;
+    struct loop *loop;
+    struct map *map;
+    struct board *board;
+    struct applier applier;
+
+    /* raft */
+    struct link *raft;
+    enum stream_state stream;
+    bool is_leader;
+    uint64_t told_index; /* the last that APPLIED named */
+    uint64_t held_bytes; /* STREAM_HELD: how much room is waited for */
+    struct loop_timer hold_timer;
+
+    /* gateways */
+    struct worker_gateway gateways[LIMIT_GATEWAYS];
+    unsigned gateway_count;
+    struct worker_reply *replies; /* of the open transaction */
+    unsigned reply_count, reply_capacity;
+    struct buf details;
+
+    struct loop_timer sweep_timer;
+    struct loop_timer stop_timer;
+    uint64_t stop_deadline_ns;
+};
+
+/* worker.c */
+void worker_apply(struct worker *worker, const struct msg_apply *entry);
+void worker_commit(struct worker *worker); /* what is open, and tells everybody */
+void worker_sweep(struct worker *worker);  /* gives back the slots of readers that died */
+/* After a failed call on the map; E_CORRUPT throws it away. */
+_Noreturn void worker_fail(struct worker *worker, const char *what, int error);
+/* Raft's verdict, or our own: the state is not of this log. Throws it away. */
+_Noreturn void worker_rebuild(struct worker *worker, const char *reason);
+
+/* stream.c */
+int stream_open(struct worker *worker);
+void stream_hold(struct worker *worker,
+                 uint64_t needed_bytes); /* applies no more until there is room */
+void stream_tell_applied(struct worker *worker);
+
+/* gateways.c */
+int gateways_open(struct worker *worker);
+void gateways_note(struct worker *worker, const struct msg_apply *entry,
+                   const struct session_result *result);
+void gateways_send(struct worker *worker); /* what was noted */
+bool gateways_are_idle(struct worker *worker);
+
+#endif
