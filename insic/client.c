@@ -186,23 +186,22 @@ struct attempt { /* at one server */
 static int client_report_unreachable(const struct attempt *attempts, unsigned count)
 {
     if (count == 1) {
-        print_error("Error", "%s (%s) does not answer: %s.", attempts[0].target->name,
-                    attempts[0].target->url, attempts[0].answer.problem);
+        print_error("Error", "%s does not answer: %s.", attempts[0].target->name,
+                    attempts[0].answer.problem);
         return attempts[0].error;
     }
     print_error("Error", "no node answers.");
     for (unsigned i = 0; i < count; i++)
-        print_note("  %s (%s): %s", attempts[i].target->name, attempts[i].target->url,
-                   attempts[i].answer.problem);
+        print_note("  %s: %s", attempts[i].target->name, attempts[i].answer.problem);
     return attempts[count - 1].error;
 }
 
 static int client_report_unknown(const struct attempt *attempt)
 {
     print_error("Error",
-                "%s (%s) was lost after the request was sent: %s. The write may or may not have "
+                "%s was lost after the request was sent: %s. The write may or may not have "
                 "happened (OUTCOME_UNKNOWN).",
-                attempt->target->name, attempt->target->url, attempt->answer.problem);
+                attempt->target->name, attempt->answer.problem);
     return E_OUTCOME_UNKNOWN;
 }
 
@@ -272,6 +271,7 @@ int client_call(struct client *client, const struct call *call, json_t **out)
     if (call->body)
         client_encode(&body, call->body);
     unsigned made = client_try_all(client, call, call->body ? &body : NULL, attempts, &counts);
+    CHECK(made > 0);
     if (!counts)
         error = client_report_unreachable(attempts, made);
     else if (counts->error)
@@ -286,7 +286,7 @@ int client_call(struct client *client, const struct call *call, json_t **out)
 
 int client_call_ok(struct client *client, const struct call *call)
 {
-    json_t *answer;
+    json_t *answer = NULL;
     int error = client_call(client, call, &answer);
     if (error)
         return error;

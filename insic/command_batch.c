@@ -71,7 +71,7 @@ int command_batchset(struct client *client, char *const *arguments, unsigned cou
     json_array_foreach(items, index, item) if (batch_check_item(arguments[0], index, item) != 0)
     {
         json_decref(items);
-        return E_USAGE;
+        return E_INVALID;
     }
     const struct call call = {.path = "/batchset", .body = json_pack("{s:o}", "items", items)};
     return client_call_ok(client, &call);
@@ -80,7 +80,7 @@ int command_batchset(struct client *client, char *const *arguments, unsigned cou
 int command_batchdelete(struct client *client, char *const *arguments, unsigned count)
 {
     size_t index;
-    json_t *key, *answer;
+    json_t *key, *answer = NULL;
     (void)count;
     json_t *keys;
     int error = batch_read(&keys, arguments[0], "[\"a\", \"b\", ...]");
@@ -90,7 +90,7 @@ int command_batchdelete(struct client *client, char *const *arguments, unsigned 
     {
         print_error("Error", "%s: item %zu must be a string.", arguments[0], index + 1);
         json_decref(keys);
-        return E_USAGE;
+        return E_INVALID;
     }
     size_t asked = json_array_size(keys);
     const struct call call = {.path = "/batchdelete", .body = json_pack("{s:o}", "keys", keys)};

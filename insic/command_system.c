@@ -12,7 +12,7 @@ static void system_print_ping(const json_t *answer)
 
 int command_ping(struct client *client, char *const *arguments, unsigned count)
 {
-    json_t *answer;
+    json_t *answer = NULL;
     (void)arguments;
     (void)count;
     const struct call call = {.path = "/ping"};
@@ -27,7 +27,7 @@ int command_ping(struct client *client, char *const *arguments, unsigned count)
 
 int command_api_add(struct client *client, char *const *arguments, unsigned count)
 {
-    json_t *answer;
+    json_t *answer = NULL;
     (void)count;
     const struct call call = {.path = "/admin/api/create",
                               .body = json_pack("{s:s}", "key_name", arguments[0])};
@@ -55,16 +55,16 @@ int command_api_delete(struct client *client, char *const *arguments, unsigned c
 
 int command_api_list(struct client *client, char *const *arguments, unsigned count)
 {
-    static const char *const members[] = {"name", "scope", "created_at", NULL};
+    static const char *const members[] = {"key_name", "scope", "created_at", NULL};
     static const char *const titles[] = {"NAME", "SCOPE", "CREATED", NULL};
-    json_t *answer;
+    json_t *answer = NULL;
     (void)arguments;
     (void)count;
     const struct call call = {.path = "/admin/api/list"};
     int error = client_call(client, &call, &answer);
     if (error)
         return error;
-    const json_t *keys = json_object_get(answer, "keys");
+    const json_t *keys = json_object_get(answer, "data");
     if (!json_is_array(keys))
         error = client_refuse_answer();
     else if (!client->options->json)
@@ -75,7 +75,7 @@ int command_api_list(struct client *client, char *const *arguments, unsigned cou
 
 int command_api_verify(struct client *client, char *const *arguments, unsigned count)
 {
-    json_t *answer;
+    json_t *answer = NULL;
     (void)count;
     const struct call call = {.path = "/ping", .token = arguments[0]};
     int error = target_token_check(arguments[0], "<key>") == 0 ? client_call(client, &call, &answer)

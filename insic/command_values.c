@@ -1,6 +1,7 @@
 /* command_values.c - get, set, delete, setnx, cas, bump, iterate prefix. */
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,25 +15,10 @@
 #define VALUES_QUERY_BYTES_MAX (1u << 20)
 #define VALUES_LIMIT_DEFAULT 100 /* of the API */
 
-/* An object of strings: name, value, ..., NULL. */
-static json_t *values_body(const char *name, const char *value, ...)
-{
-    json_t *body = json_object();
-    va_list args;
-    va_start(args, value);
-    while (name) {
-        CHECK(json_object_set_new(body, name, json_string(value)) == 0);
-        name = va_arg(args, const char *);
-        value = name ? va_arg(args, const char *) : NULL;
-    }
-    va_end(args);
-    return body;
-}
-
 int command_get(struct client *client, char *const *arguments, unsigned count)
 {
     struct buf query, missing;
-    json_t *answer;
+    json_t *answer = NULL;
     (void)count;
     buf_init(&query, VALUES_QUERY_BYTES_MAX);
     url_add_text(&query, "key", arguments[0]);
@@ -60,14 +46,15 @@ int command_set(struct client *client, char *const *arguments, unsigned count)
 {
     (void)count;
     const struct call call = {
-        .path = "/set", .body = values_body("key", arguments[0], "value", arguments[1], NULL)};
+        .path = "/set",
+        .body = json_pack("{s:s, s:s}", "key", arguments[0], "value", arguments[1])};
     return client_call_ok(client, &call);
 }
 
 int command_delete(struct client *client, char *const *arguments, unsigned count)
 {
     (void)count;
-    const struct call call = {.path = "/delete", .body = values_body("key", arguments[0], NULL)};
+    const struct call call = {.path = "/delete", .body = json_pack("{s:s}", "key", arguments[0])};
     return client_call_ok(client, &call);
 }
 
@@ -75,7 +62,8 @@ int command_setnx(struct client *client, char *const *arguments, unsigned count)
 {
     (void)count;
     const struct call call = {
-        .path = "/setnx", .body = values_body("key", arguments[0], "value", arguments[1], NULL)};
+        .path = "/setnx",
+        .body = json_pack("{s:s, s:s}", "key", arguments[0], "value", arguments[1])};
     return client_call_ok(client, &call);
 }
 
@@ -83,8 +71,8 @@ int command_cas(struct client *client, char *const *arguments, unsigned count)
 {
     (void)count;
     const struct call call = {.path = "/cas",
-                              .body = values_body("key", arguments[0], "old_value", arguments[1],
-                                                  "new_value", arguments[2], NULL)};
+                              .body = json_pack("{s:s, s:s, s:s}", "key", arguments[0], "old_value",
+                                                arguments[1], "new_value", arguments[2])};
     return client_call_ok(client, &call);
 }
 
@@ -96,14 +84,15 @@ static bool values_is_integer(const char *text)
 
 int command_bump(struct client *client, char *const *arguments, unsigned count)
 {
-    json_t *answer;
+    json_t *answer = NULL;
     (void)count;
     if (!values_is_integer(arguments[1])) {
         print_error("Error", "<n> must be a whole number such as 5 or -3, not '%s'.", arguments[1]);
         return E_USAGE;
     }
     const struct call call = {
-        .path = "/bump", .body = values_body("key", arguments[0], "value", arguments[1], NULL)};
+        .path = "/bump",
+        .body = json_pack("{s:s, s:s}", "key", arguments[0], "value", arguments[1])};
     int error = client_call(client, &call, &answer);
     if (error)
         return error;
@@ -168,7 +157,7 @@ static bool iterate_is_page(const json_t *keys)
 static int iterate_page(struct client *client, struct iteration *iteration)
 {
     struct buf query;
-    json_t *answer;
+    json_t *answer = NULL;
     uint64_t left = iteration->limit - iteration->printed;
     buf_init(&query, VALUES_QUERY_BYTES_MAX);
     url_add_text(&query, "prefix", iteration->prefix);
@@ -207,8 +196,8 @@ int command_iterate(struct client *client, char *const *arguments, unsigned coun
     } while (!error && iteration.more_follow && iteration.printed < iteration.limit &&
              !print_failed());
     if (!error && iteration.more_follow && !iteration.limited)
-        print_note("Note: more keys follow; go on with: insic iterate prefix '%s' %llu",
-                   arguments[0], (unsigned long long)(iteration.offset + iteration.printed));
+        print_note("Note: more keys follow; go on with: insic iterate prefix '%s' %" PRIu64,
+                   arguments[0], iteration.offset + iteration.printed);
     free(iteration.after);
     return error;
 }

@@ -13,6 +13,9 @@
 
 /* The largest value with every byte escaped ("\u0001"), and what stands around it. */
 #define HTTP_ANSWER_BYTES_MAX (6ull * LIMIT_BODY_MAX + (1u << 20))
+/* A body that does not fit the socket's buffers is announced first: a server that refuses it would
+ * close while it is being sent, and its answer could be lost. */
+#define HTTP_EXPECT_BYTES 65536
 #define HTTP_URL_BYTES_MAX (2u << 20)
 
 struct http {
@@ -98,7 +101,11 @@ static struct curl_slist *http_headers(const struct http_request *request)
     char authorization[TARGET_TOKEN_BYTES + 32];
     snprintf(authorization, sizeof(authorization), "Authorization: Bearer %s", request->token);
     struct curl_slist *headers = http_append(NULL, authorization);
-    return request->body ? http_append(headers, "Content-Type: application/json") : headers;
+    if (request->body)
+        headers = http_append(headers, "Content-Type: application/json");
+    if (request->body && request->body->len > HTTP_EXPECT_BYTES)
+        headers = http_append(headers, "Expect: 100-continue");
+    return headers;
 }
 
 /* The connection's own message is the better one, where there is one. */

@@ -106,10 +106,10 @@ static int options_set(struct options *options, enum flag_id id, const char *val
         options->help = true;
         return 0;
     case FLAG_VERSION:
+    default:
         options->version = true;
         return 0;
     }
-    CHECK(false);
 }
 
 /* Takes the flag at *at, and its value; *at moves to the last word of it. */
@@ -118,7 +118,7 @@ static int options_take(struct options *options, const struct flag *flag, const 
 {
     if (!flag->with_value)
         return value ? options_refuse("this flag takes no value:", argv[*at])
-                     : options_set(options, flag->id, NULL);
+                     : options_set(options, flag->id, "");
     if (!value && *at + 1 < argc)
         value = argv[++*at];
     if (!value || !*value)

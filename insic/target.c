@@ -106,7 +106,6 @@ static void target_from_node(struct targets *targets, const struct config *confi
     const char *everywhere = target_loopback_of(node->http.host);
     char *host = target_bracketed(everywhere ? everywhere : node->http.host);
     unsigned port = node->http.port;
-    target->name = mem_copy_string(node->id);
     if (domain[0]) {
         char *to = target_format("%s:%u:%s:%u", domain, port, host, port);
         target->url = target_format("%s://%s:%u", scheme, domain, port);
@@ -114,6 +113,7 @@ static void target_from_node(struct targets *targets, const struct config *confi
     } else {
         target->url = target_format("%s://%s:%u", scheme, host, port);
     }
+    target->name = target_format("%s (%s)", node->id, target->url);
     free(host);
 }
 

@@ -8,7 +8,7 @@
 #define TARGET_TOKEN_BYTES 1024 /* longest token that is sent, with its NUL */
 
 struct target {
-    char *name;       /* for messages: the node's id, or the URL of --endpoint */
+    char *name;       /* for messages: the node's id and URL, or the URL of --endpoint */
     char *url;        /* scheme, host, port and path up to the API's own, without a last '/' */
     char *connect_to; /* for CURLOPT_CONNECT_TO: where the host's name really leads; NULL: DNS */
     char *loopback;   /* the same, for a host whose name leads nowhere; NULL: none */

@@ -1,0 +1,95 @@
+/* The table of commands: names are found whole, and what it says of itself fits together. */
+#include <criterion/criterion.h>
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "insic/command.h"
+#include "tests/unit/insic/capture.h"
+
+static const char *find(const char *first, const char *second, unsigned *used)
+{
+    char a[32], b[32];
+    char *words[] = {a, b};
+    snprintf(a, sizeof(a), "%s", first);
+    snprintf(b, sizeof(b), "%s", second ? second : "");
+    const struct command *command = command_find(words, second ? 2 : 1, used);
+    return command ? command->name : "none";
+}
+
+Test(command, one_word_or_two_name_a_command)
+{
+    unsigned used;
+    cr_expect_str_eq(find("get", "x", &used), "get");
+    cr_expect_eq(used, 1);
+    cr_expect_str_eq(find("get", NULL, &used), "get");
+    cr_expect_str_eq(find("api", "add", &used), "api add");
+    cr_expect_eq(used, 2);
+    cr_expect_str_eq(find("iterate", "prefix", &used), "iterate prefix");
+    cr_expect_str_eq(find("api", NULL, &used), "none");
+    cr_expect_str_eq(find("api", "ad", &used), "none");
+    cr_expect_str_eq(find("ap", "add", &used), "none");
+    cr_expect_str_eq(find("api add", NULL, &used), "none");
+    cr_expect_str_eq(find("ge", NULL, &used), "none");
+    cr_expect_str_eq(find("gett", NULL, &used), "none");
+    cr_expect_str_eq(find("", NULL, &used), "none");
+    cr_expect(command_is_group("api") && command_is_group("iterate"));
+    cr_expect_not(command_is_group("get") || command_is_group("ap") || command_is_group(""));
+}
+
+static unsigned count_of(const char *text, char what)
+{
+    unsigned count = 0;
+    for (; *text; text++)
+        count += *text == what;
+    return count;
+}
+
+Test(command, the_table_counts_what_its_usage_shows)
+{
+    for (const struct command *command = command_table; command->name; command++) {
+        cr_expect_eq(command->least, count_of(command->arguments, '<'), "%s", command->name);
+        cr_expect_eq(command->most, command->least + count_of(command->arguments, '['), "%s",
+                     command->name);
+        cr_expect_leq(count_of(command->name, ' '), 1, "%s", command->name);
+        cr_expect(islower((unsigned char)command->help[0]), "%s", command->name);
+        cr_expect_not_null(command->run, "%s", command->name);
+    }
+}
+
+Test(command, no_name_stands_twice_or_hides_another)
+{
+    for (const struct command *a = command_table; a->name; a++)
+        for (const struct command *b = command_table; b < a; b++) {
+            cr_expect_str_neq(a->name, b->name);
+            cr_expect_not(command_is_group(a->name) || command_is_group(b->name));
+        }
+}
+
+Test(command, usage_shows_the_root_flag_where_it_is_needed)
+{
+    char *text = NULL;
+    size_t len = 0;
+    unsigned used;
+    char api[] = "api", add[] = "add", get[] = "get";
+    char *add_words[] = {api, add}, *get_words[] = {get};
+    FILE *out = open_memstream(&text, &len);
+    command_print_usage(out, command_find(add_words, 2, &used));
+    command_print_usage(out, command_find(get_words, 1, &used));
+    fclose(out);
+    cr_expect_str_eq(text, "Usage: insic --root api add <name>\nUsage: insic get <key>\n");
+    free(text);
+}
+
+Test(command, what_needs_root_is_refused_before_anything_is_read)
+{
+    char api[] = "api", list[] = "list";
+    char *words[] = {api, list};
+    const struct options options = {.words = words, .word_count = 2, .config = "/nowhere"};
+    capture_begin();
+    cr_expect_eq(command_run(&options), E_DENIED);
+    char *text = capture_end();
+    cr_expect_str_eq(text, "Error: api list requires --root flag.\n");
+    free(text);
+}
