@@ -25,11 +25,11 @@ static void parse(struct config *config, const char *text)
                  reported);
 }
 
-static char *example(void)
+static char *read_file(const char *path)
 {
-    FILE *file = fopen("cluster.yaml.example", "re");
+    FILE *file = fopen(path, "re");
     char *text = mem_alloc(64 << 10);
-    cr_assert_not_null(file, "run the tests in the folder of the Makefile");
+    cr_assert_not_null(file, "%s: run the tests in the folder of the Makefile", path);
     cr_assert_lt(fread(text, 1, (64 << 10) - 1, file), (64 << 10) - 1);
     fclose(file);
     return text;
@@ -134,7 +134,7 @@ static void replace(char **text, const char *old, const char *new)
 Test(config_template, the_example_is_the_same_but_for_its_secrets_and_its_first_lines)
 {
     struct config fresh, shown;
-    char *text = config_template(NULL), *wanted = example();
+    char *text = config_template(NULL), *wanted = read_file("cluster.yaml.example");
     parse(&fresh, text);
     parse(&shown, wanted);
     replace(&text, fresh.instance_secret, shown.instance_secret);
@@ -146,6 +146,29 @@ Test(config_template, the_example_is_the_same_but_for_its_secrets_and_its_first_
     config_fini(&shown);
     free(text);
     free(wanted);
+}
+
+static void expect_described(const char *text, const struct setting *settings)
+{
+    for (const struct setting *setting = settings; setting->path; setting++) {
+        char name[80], otherwise[80];
+        snprintf(name, sizeof(name), "`%s`", setting->path);
+        const char *row = strstr(text, name);
+        cr_assert_not_null(row, "%s is not described", name);
+        snprintf(otherwise, sizeof(otherwise), "| `%s` |",
+                 setting->otherwise && *setting->otherwise ? setting->otherwise : "\"\"");
+        const char *found = strstr(row, otherwise), *end = strchr(row, '\n');
+        if (setting->otherwise)
+            cr_expect(found && end && found < end, "%s: %s", name, otherwise);
+    }
+}
+
+Test(config_template, every_setting_and_its_default_are_described)
+{
+    char *text = read_file("docs/configuration.md");
+    expect_described(text, config_settings);
+    expect_described(text, config_node_settings);
+    free(text);
 }
 
 /* Cuts, repeats, overwrites and swaps pieces: what a file looks like after a bad edit. */
@@ -180,7 +203,7 @@ Test(config_template, a_thousand_bad_edits_of_the_example_are_answered_and_never
 {
     static char text[32 << 10];
     struct rng rng;
-    char *base = example();
+    char *base = read_file("cluster.yaml.example");
     unsigned refused = 0;
     for (unsigned seed = 0; seed < 1000; seed++) {
         struct config config;
