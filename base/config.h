@@ -2,8 +2,11 @@
  *
  * config_parse reads the whole text, reports every error it finds in one run (each naming file,
  * line and key) and fills the struct only when there is none. Unknown keys, duplicate keys, wrong
- * types, values out of range, two nodes with one nodeSecret or one binding are errors. Strings
- * belong to the struct; config_fini frees them. Durations are in ms, sizes in bytes.
+ * types, values out of range, two nodes with one nodeSecret or one binding are errors. A default
+ * gives way to what was given: cache.defaultTTL, limits.maxValue and raft.heartbeat, left out,
+ * follow a smaller cache.maxTTL, limits.maxBody and raft.electionTimeout. The time it takes grows
+ * with the length of the text alone, whatever is in it. Strings belong to the struct; config_fini
+ * frees them. Durations are in ms, sizes in bytes.
  */
 #ifndef INSI_BASE_CONFIG_H
 #define INSI_BASE_CONFIG_H
@@ -31,7 +34,7 @@ struct config_node {
 
 struct config_rate {
     uint64_t limit; /* requests per second, 0 = none */
-    uint64_t burst;
+    uint64_t burst; /* as many as limit where the file gives none */
 };
 
 enum config_reads { CONFIG_READS_LEASE, CONFIG_READS_READINDEX };

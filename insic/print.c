@@ -32,6 +32,7 @@ void print_error(const char *word, const char *format, ...)
     int len = vasprintf(&text, format, args);
     va_end(args);
     CHECK(len >= 0);
+    fflush(stdout); /* what came first stands first; whether it arrived is print_finish's to tell */
     fprintf(stderr, print_is_coloured(STDERR_FILENO) ? "\033[31m%s:\033[0m " : "%s: ", word);
     print_printable(stderr, text);
     putc('\n', stderr);
