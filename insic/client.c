@@ -130,7 +130,7 @@ static int client_report_refusal(const struct call *call, const struct http_answ
     if (call->missing && answer->status == 404 && strcmp(type, "NOT_FOUND") == 0)
         print_error("Error", "%s", call->missing);
     else if (answer->status == 409 && strcmp(type, "CONFLICT") == 0)
-        print_error("Conflict", "%s", message);
+        print_error("Conflict", "%s", call->conflict ? call->conflict : message);
     else
         print_error(answer->status == 409 ? "Conflict" : "Error", "%s (%s)", message, type);
     return client_code_of(answer, type);

@@ -32,11 +32,12 @@ int client_open(struct client *client, const struct options *options, bool needs
 void client_close(struct client *client);
 
 struct call {
-    const char *path;    /* "/get" */
-    const char *query;   /* "?key=a"; NULL: none */
-    json_t *body;        /* of a POST, taken over and freed; NULL: a GET */
-    const char *token;   /* NULL: the client's */
-    const char *missing; /* what 404 NOT_FOUND means; NULL: the server's message */
+    const char *path;     /* "/get" */
+    const char *query;    /* "?key=a"; NULL: none */
+    json_t *body;         /* of a POST, taken over and freed; NULL: a GET */
+    const char *token;    /* NULL: the client's */
+    const char *missing;  /* what 404 NOT_FOUND means; NULL: the server's message */
+    const char *conflict; /* what 409 CONFLICT means; NULL: the server's message */
 };
 
 /* 0 with the answer (*out, to be decref'ed). Otherwise the error was reported: E_NOT_FOUND,

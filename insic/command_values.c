@@ -15,22 +15,28 @@
 #define VALUES_QUERY_BYTES_MAX (1u << 20)
 #define VALUES_LIMIT_DEFAULT 100 /* of the API */
 
+/* A sentence with the key in it; the caller frees. */
+static char *values_sentence(const char *begin, const char *key, const char *end)
+{
+    char *text = NULL;
+    CHECK(asprintf(&text, "%s'%s'%s", begin, key, end) >= 0);
+    return text;
+}
+
 int command_get(struct client *client, char *const *arguments, unsigned count)
 {
-    struct buf query, missing;
+    struct buf query;
     json_t *answer = NULL;
     (void)count;
     buf_init(&query, VALUES_QUERY_BYTES_MAX);
     url_add_text(&query, "key", arguments[0]);
     CHECK(buf_append_byte(&query, '\0') == 0);
-    buf_init(&missing, VALUES_QUERY_BYTES_MAX);
-    CHECK(buf_printf(&missing, "Key '%s' not found.", arguments[0]) == 0);
-    CHECK(buf_append_byte(&missing, '\0') == 0);
+    char *missing = values_sentence("Key ", arguments[0], " not found.");
     const struct call call = {
-        .path = "/get", .query = (const char *)query.data, .missing = (const char *)missing.data};
+        .path = "/get", .query = (const char *)query.data, .missing = missing};
     int error = client_call(client, &call, &answer);
+    free(missing);
     buf_fini(&query);
-    buf_fini(&missing);
     if (error)
         return error;
     const json_t *data = json_object_get(answer, "data");
@@ -61,19 +67,27 @@ int command_delete(struct client *client, char *const *arguments, unsigned count
 int command_setnx(struct client *client, char *const *arguments, unsigned count)
 {
     (void)count;
+    char *conflict = values_sentence("key ", arguments[0], " exists already.");
     const struct call call = {
         .path = "/setnx",
-        .body = json_pack("{s:s, s:s}", "key", arguments[0], "value", arguments[1])};
-    return client_call_ok(client, &call);
+        .body = json_pack("{s:s, s:s}", "key", arguments[0], "value", arguments[1]),
+        .conflict = conflict};
+    int error = client_call_ok(client, &call);
+    free(conflict);
+    return error;
 }
 
 int command_cas(struct client *client, char *const *arguments, unsigned count)
 {
     (void)count;
+    char *conflict = values_sentence("key ", arguments[0], " has another value, or none.");
     const struct call call = {.path = "/cas",
                               .body = json_pack("{s:s, s:s, s:s}", "key", arguments[0], "old_value",
-                                                arguments[1], "new_value", arguments[2])};
-    return client_call_ok(client, &call);
+                                                arguments[1], "new_value", arguments[2]),
+                              .conflict = conflict};
+    int error = client_call_ok(client, &call);
+    free(conflict);
+    return error;
 }
 
 static bool values_is_integer(const char *text)

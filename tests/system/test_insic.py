@@ -73,12 +73,18 @@ def test_a_write_is_posted_and_prints_ok(insic, arguments, path, body):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("setnx", "k", "v"), ("cas", "k", "o", "n"), ("set", "k", "v"), ("delete", "k")]
+    "arguments, message",
+    [
+        (("setnx", "k 1", "v"), "key 'k 1' exists already."),
+        (("cas", "k 1", "o", "n"), "key 'k 1' has another value, or none."),
+        (("set", "k", "v"), "the server's words"),
+        (("delete", "k"), "the server's words"),
+    ],
 )
-def test_a_conflict(insic, arguments):
-    with FakeServer(refusal(409, "CONFLICT", "key 'k' exists already")) as server:
+def test_a_conflict(insic, arguments, message):
+    with FakeServer(refusal(409, "CONFLICT", "the server's words")) as server:
         run = insic.at(server, *arguments)
-    assert (run.status, run.out, run.error) == (1, b"", "Conflict: key 'k' exists already\n")
+    assert (run.status, run.out, run.error) == (1, b"", f"Conflict: {message}\n")
 
 
 def test_bump_prints_the_new_value(insic):

@@ -270,10 +270,10 @@ def on_a_terminal(folder, *arguments, **environment):
 
 
 def test_errors_are_red_on_a_terminal_alone(insic, tmp_path):
-    with FakeServer(refusal(409, "CONFLICT", "it exists")) as server:
+    with FakeServer(refusal(409, "CONFLICT", "no")) as server:
         arguments = ["--endpoint", server.url, "--key", KEY, "setnx", "k", "v"]
-        plain = b"Conflict: it exists\r\n"
-        assert on_a_terminal(tmp_path, *arguments) == b"\x1b[31mConflict:\x1b[0m it exists\r\n"
+        plain = b"Conflict: key 'k' exists already.\r\n"
+        assert on_a_terminal(tmp_path, *arguments) == b"\x1b[31mConflict:\x1b[0m key 'k' exists already.\r\n"
         assert on_a_terminal(tmp_path, *arguments, NO_COLOR="1") == plain
         assert on_a_terminal(tmp_path, *arguments, TERM="dumb") == plain
-        assert insic(*arguments).err == b"Conflict: it exists\n"
+        assert insic(*arguments).err == b"Conflict: key 'k' exists already.\n"
