@@ -1,0 +1,182 @@
+/* gateway.c - see gateway.h: the parts put together, and the loop. */
+#include "procs/gateway/gateway.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "ipc/gateway_raft.h"
+#include "ipc/worker_gateway.h"
+
+/* Of one answer: an escaped value is no longer than the body that brought it was, a list of API
+ * keys is as long as there are keys. */
+#define GATEWAY_ANSWER_BYTES (2 * (size_t)LIMIT_BODY_MAX)
+#define GATEWAY_KEEP_BYTES (64u << 10) /* of the buffers, between requests */
+
+/* ---- the tables' wires to the links ----------------------------------------------------------
+ */
+
+static uint64_t gateway_now(void *arg)
+{
+    (void)arg;
+    return clock_boot_ns();
+}
+
+static int gateway_send_proposal(void *arg, struct slice entry)
+{
+    const struct msg_propose msg = {entry};
+    return msg_propose_send(links_find(arg, PROC_RAFT), &msg);
+}
+
+static int gateway_send_recall(void *arg, enum proc worker, uint64_t sequence)
+{
+    const struct msg_recall msg = {sequence};
+    return msg_recall_send(links_find(arg, worker), &msg);
+}
+
+static int gateway_send_question(void *arg, uint64_t question)
+{
+    const struct msg_read_index msg = {question};
+    return msg_read_index_send(links_find(arg, PROC_RAFT), &msg);
+}
+
+/* ---- turns -----------------------------------------------------------------------------------
+ */
+
+static void gateway_on_writes_timer(void *arg)
+{
+    struct gateway *gateway = arg;
+    inflight_tick(gateway->inflight);
+    if (!inflight_wants_renewal(gateway->inflight))
+        return;
+    /* A worker has forgotten our session. What could be told is told; a new session needs a new
+     * start id, and with it new links, for results find their way by it. */
+    links_close(gateway);
+    do {
+        token_random(&gateway->skel.start_id, sizeof(gateway->skel.start_id));
+    } while (gateway->skel.start_id == 0);
+    reads_on_raft_down(gateway->reads);
+    inflight_renew(gateway->inflight, gateway->skel.start_id);
+    links_open(gateway);
+}
+
+static void gateway_on_reads_timer(void *arg)
+{
+    struct gateway *gateway = arg;
+    reads_tick(gateway->reads);
+}
+
+static void gateway_end_turn(struct gateway *gateway)
+{
+    reads_flush(gateway->reads);
+    links_flush(gateway);
+    http_end_turn(gateway);
+    buf_clear(&gateway->answer);
+    buf_shrink(&gateway->answer, GATEWAY_KEEP_BYTES);
+    buf_clear(&gateway->command);
+    buf_shrink(&gateway->command, GATEWAY_KEEP_BYTES);
+    timer_set_by(&gateway->writes_timer, inflight_wants_renewal(gateway->inflight)
+                                             ? 0
+                                             : inflight_due_ns(gateway->inflight));
+    timer_set_by(&gateway->reads_timer, reads_due_ns(gateway->reads));
+    timers_arm(gateway->timers);
+}
+
+/* ---- the supervisor's wishes -----------------------------------------------------------------
+ */
+
+static void gateway_on_stop(void *arg)
+{
+    http_stop(arg);
+}
+
+static void gateway_on_reload(void *arg)
+{
+    http_reload(arg);
+}
+
+/* ---- start -----------------------------------------------------------------------------------
+ */
+
+/* When the node was started: its supervisor is our parent. Boot time, from /proc/<pid>/stat, field
+ * 22 (in clock ticks). */
+static uint64_t gateway_node_start_ns(void)
+{
+    char path[64], line[1024];
+    unsigned long long ticks = 0;
+    uint64_t now_ns = clock_boot_ns();
+    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)getppid());
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return now_ns;
+    const char *at = fgets(line, sizeof(line), file) != NULL ? strrchr(line, ')') : NULL;
+    fclose(file);
+    for (unsigned field = 2; at != NULL && field < 22; field++) {
+        at = strchr(at, ' ');
+        at = at != NULL ? at + 1 : NULL;
+    }
+    if (at != NULL)
+        ticks = strtoull(at, NULL, 10);
+    uint64_t start_ns = ticks * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
+    return ticks > 0 && start_ns < now_ns ? start_ns : now_ns;
+}
+
+static void gateway_open_shared(struct gateway *gateway)
+{
+    const char *what = "board";
+    int error = board_open(&gateway->board, gateway->skel.paths.board, false);
+    if (error == 0) {
+        what = "rate limiters";
+        error = rate_open(&gateway->rate, gateway->skel.paths.rate);
+    }
+    if (error == 0)
+        return;
+    LOG_ERROR("worker_start_failed", LOG_STR("reason", what), LOG_STR("error", error_text(error)));
+    skel_exit(&gateway->skel, 1);
+}
+
+static void gateway_start(struct gateway *gateway, int argc, char **argv)
+{
+    skel_start(&gateway->skel, PROC_GATEWAY, argc, argv);
+    const struct skel_hooks hooks = {
+        .on_stop = gateway_on_stop, .on_reload = gateway_on_reload, .arg = gateway};
+    const struct inflight_wire writes = {.propose = gateway_send_proposal,
+                                         .recall = gateway_send_recall,
+                                         .now_ns = gateway_now,
+                                         .arg = gateway};
+    const struct read_wire reads = {
+        .ask = gateway_send_question, .now_ns = gateway_now, .arg = gateway};
+    gateway->started_ns = gateway_node_start_ns();
+    gateway->loop = h2o_evloop_create();
+    gateway->timers = timers_new(gateway->loop);
+    timers_add(gateway->timers, &gateway->writes_timer, gateway_on_writes_timer, gateway);
+    timers_add(gateway->timers, &gateway->reads_timer, gateway_on_reads_timer, gateway);
+    buf_init(&gateway->answer, GATEWAY_ANSWER_BYTES);
+    buf_init(&gateway->command, LIMIT_ENTRY_BYTES);
+    gateway_open_shared(gateway);
+    auth_init(&gateway->auth, &gateway->skel.config);
+    gateway->inflight = inflight_new(gateway->skel.start_id, &writes);
+    gateway->reads =
+        reads_new(gateway->board, gateway->skel.paths.values, MAP_VALUES, PROC_STORAGE, &reads);
+    links_open(gateway);
+    http_open(gateway);
+    links_watch_supervisor(gateway);
+    skel_set_hooks(&gateway->skel, &hooks);
+    skel_ready(&gateway->skel);
+}
+
+void gateway_run(int argc, char **argv)
+{
+    struct gateway *gateway = mem_alloc(sizeof(*gateway));
+    gateway_start(gateway, argc, argv);
+    gateway_end_turn(gateway);
+    for (;;) {
+        h2o_evloop_run(gateway->loop, INT32_MAX); /* -1 only when a signal woke it */
+        gateway_end_turn(gateway);
+    }
+}

@@ -1,0 +1,41 @@
+/* gateway.h - the gateway process: what its files share, and how it runs.
+ *
+ * One thread, h2o's loop. A turn: h2o_evloop_run dispatches sockets (clients, links, the
+ * supervisor, the timer) and calls handlers, which answer or leave something in the tables; then
+ * gateway_end_turn sends what the turn collected: this turn's read question and every link's batch.
+ * Nothing may be sent to a client outside of h2o_evloop_run, for h2o finishes a write in the same
+ * run only.
+ */
+#ifndef INSI_GATEWAY_GATEWAY_H
+#define INSI_GATEWAY_GATEWAY_H
+
+#include "procs/gateway/auth.h"
+#include "procs/gateway/http.h"
+#include "procs/gateway/inflight.h"
+#include "procs/gateway/links.h"
+#include "procs/gateway/read.h"
+#include "procs/gateway/timers.h"
+#include "procs/skel/skel.h"
+#include "shm/rate.h"
+
+struct gateway {
+    struct skel skel;
+    h2o_loop_t *loop;
+    struct timers *timers;
+    struct timer writes_timer, reads_timer;
+    struct board *board;
+    struct rate *rate;
+    struct auth auth;
+    struct inflight *inflight;
+    struct reads *reads;
+    struct links links;
+    struct http http;
+    struct buf answer;   /* where an answer is built, one at a time (reply.h) */
+    struct buf command;  /* where a command is encoded, one at a time */
+    uint64_t started_ns; /* boot time at which the node was started */
+};
+
+/* The whole life of the process. Does not return. */
+_Noreturn void gateway_run(int argc, char **argv);
+
+#endif

@@ -1,0 +1,32 @@
+/* handlers.h - who answers the rows of route.c; one file h_<group>.c per group. */
+#ifndef INSI_GATEWAY_HANDLERS_H
+#define INSI_GATEWAY_HANDLERS_H
+
+#include "procs/gateway/request.h"
+
+/* h_values.c */
+int values_get(struct request *request, struct map *map, MDB_txn *txn);
+int values_iterate(struct request *request, struct map *map, MDB_txn *txn);
+void values_set(struct request *request);
+void values_setnx(struct request *request);
+void values_cas(struct request *request);
+void values_bump(struct request *request);
+void values_bumped(struct request *request, const struct inflight_outcome *outcome);
+void values_delete(struct request *request);
+
+/* h_batch.c */
+void values_batchset(struct request *request);
+void values_batchdelete(struct request *request);
+
+/* h_admin.c */
+void admin_create(struct request *request);
+void admin_created(struct request *request, const struct inflight_outcome *outcome);
+void admin_delete(struct request *request);
+int admin_list(struct request *request, struct map *map, MDB_txn *txn);
+
+/* h_system.c */
+void system_ping(struct request *request);
+void system_healthz(struct request *request);
+int system_readyz(struct request *request, struct map *map, MDB_txn *txn);
+
+#endif

@@ -1,0 +1,16 @@
+/* http_sweep.h - connections that take too long, and connections to be let go at the end.
+ *
+ * Nothing here frees anything: a connection that has to go is shut down, and h2o finds it closed.
+ */
+#ifndef INSI_GATEWAY_HTTP_SWEEP_H
+#define INSI_GATEWAY_HTTP_SWEEP_H
+
+struct gateway;
+
+/* Requests that arrive too slowly, answers that are taken too slowly. */
+void http_sweep(struct gateway *gateway);
+
+/* HTTP/1 connections without a request. (Those of HTTP/2 end by h2o's GOAWAY.) */
+void http_let_go(struct gateway *gateway);
+
+#endif

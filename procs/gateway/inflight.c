@@ -1,0 +1,516 @@
+/* inflight.c - see inflight.h.
+ *
+ * A ring of slots by sequence: [floor, next). A slot counts the copies of its entry whose fate is
+ * open: `alive` were sent over the present connection to raft and not refused; `is_lost` says that
+ * others went down with an earlier connection, and nobody will ever tell of them. With neither,
+ * the entry can never be applied, and saying so to the client is the truth.
+ */
+#include "procs/gateway/inflight.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "ipc/command.h"
+
+#define INFLIGHT_ORIGINS 4096
+#define INFLIGHT_SCRATCH_KEEP (64u << 10)
+#define INFLIGHT_RETRY_BYTES (1u << 20) /* one retry: raft said that it has enough already */
+#define INFLIGHT_EVERY_WORKER ((1u << PROC_WORKER_COUNT) - 1)
+
+struct slot {
+    uint8_t *entry;
+    size_t len;
+    uint64_t deadline_ns;
+    inflight_done_fn *done; /* NULL: nobody waits */
+    void *arg;
+    uint64_t index;
+    uint32_t alive;
+    uint16_t origin;
+    uint8_t waiting; /* workers whose result is missing */
+    uint8_t workers; /* all it concerns */
+    bool is_open, is_parked, is_lost, is_recalled, opens_session;
+    int error;   /* of the first worker that had one */
+    int refusal; /* the last one */
+};
+
+struct inflight {
+    struct inflight_wire wire;
+    uint64_t session;
+    uint64_t next, floor; /* sequences; equal: nothing open */
+    struct slot *slots;
+    uint16_t origins[INFLIGHT_ORIGINS];
+    struct buf scratch;
+    size_t bytes;
+    unsigned open_count, parked_count, alive_count;
+    uint64_t retry_ns; /* 0: nothing to retry */
+
+    uint64_t term;
+    bool leader_is_known;
+
+    unsigned confirmed, asking; /* workers: know our session; are being asked to */
+    uint64_t ask_again_ns;      /* not before */
+    bool is_expired;
+};
+
+static unsigned inflight_worker_bit(enum proc worker)
+{
+    CHECK(worker >= PROC_FIRST_WORKER && worker <= PROC_LAST_WORKER);
+    return 1u << PROC_WORKER_SLOT(worker);
+}
+
+static struct slot *inflight_slot(const struct inflight *inflight, uint64_t sequence)
+{
+    return &inflight->slots[sequence % LIMIT_SESSION_WINDOW];
+}
+
+/* NULL when it is not open (any more). */
+static struct slot *inflight_find(const struct inflight *inflight, uint64_t sequence)
+{
+    if (sequence < inflight->floor || sequence >= inflight->next)
+        return NULL;
+    struct slot *slot = inflight_slot(inflight, sequence);
+    return slot->is_open ? slot : NULL;
+}
+
+static uint64_t inflight_now(const struct inflight *inflight)
+{
+    return inflight->wire.now_ns(inflight->wire.arg);
+}
+
+/* No copy can ever be applied. */
+static bool slot_is_clean(const struct slot *slot)
+{
+    return slot->alive == 0 && !slot->is_lost;
+}
+
+static void slot_park(struct inflight *inflight, struct slot *slot, bool is_parked)
+{
+    inflight->parked_count += (unsigned)is_parked - (unsigned)slot->is_parked;
+    slot->is_parked = is_parked;
+}
+
+static void slot_set_alive(struct inflight *inflight, struct slot *slot, uint32_t alive)
+{
+    inflight->alive_count += alive - slot->alive;
+    slot->alive = alive;
+}
+
+/* ---- the end of a proposal -------------------------------------------------------------------
+ */
+
+static void slot_finish(struct inflight *inflight, struct slot *slot, int error,
+                        struct slice detail)
+{
+    inflight_done_fn *done = slot->done;
+    void *arg = slot->arg;
+    const struct inflight_outcome outcome = {error, slot->index, detail};
+
+    CHECK(slot->is_open);
+    slot_park(inflight, slot, false);
+    slot_set_alive(inflight, slot, 0);
+    if (slot->opens_session)
+        inflight->asking &= ~(unsigned)slot->workers;
+    else
+        inflight->open_count--;
+    inflight->bytes -= slot->len;
+    inflight->origins[slot->origin]--;
+    free(slot->entry);
+    memset(slot, 0, sizeof(*slot));
+    while (inflight->floor < inflight->next && !inflight_slot(inflight, inflight->floor)->is_open)
+        inflight->floor++;
+    if (done != NULL)
+        done(arg, &outcome);
+}
+
+static int slot_deadline_error(const struct slot *slot)
+{
+    if (!slot_is_clean(slot))
+        return E_OUTCOME_UNKNOWN;
+    return slot->refusal == E_BUSY || slot->refusal == E_STORAGE_FULL ? slot->refusal : E_NO_LEADER;
+}
+
+static void inflight_expire_deadlines(struct inflight *inflight, uint64_t now_ns)
+{
+    for (uint64_t at = inflight->floor, end = inflight->next; at < end; at++) {
+        struct slot *slot = inflight_find(inflight, at);
+        if (slot != NULL && slot->deadline_ns <= now_ns)
+            slot_finish(inflight, slot, slot_deadline_error(slot), slice_of(NULL, 0));
+    }
+}
+
+/* ---- sending ---------------------------------------------------------------------------------
+ */
+
+static bool inflight_may_send(const struct inflight *inflight, const struct slot *slot)
+{
+    if (!inflight->leader_is_known || inflight->is_expired)
+        return false;
+    return slot->opens_session || (slot->workers & ~inflight->confirmed) == 0;
+}
+
+static void inflight_retry_later(struct inflight *inflight)
+{
+    if (inflight->retry_ns == 0)
+        inflight->retry_ns = inflight_now(inflight) + INFLIGHT_RETRY_MS * NS_PER_MS;
+}
+
+static int slot_send(struct inflight *inflight, struct slot *slot)
+{
+    int error = inflight->wire.propose(inflight->wire.arg, slice_of(slot->entry, slot->len));
+    if (error == 0) {
+        slot_set_alive(inflight, slot, slot->alive + 1);
+        slot_park(inflight, slot, false);
+    } else {
+        slot_park(inflight, slot, true);
+        if (error == E_BUSY) {
+            slot->refusal = E_BUSY;
+            inflight_retry_later(inflight);
+        }
+    }
+    return error;
+}
+
+/* Proposes what is parked and may go, oldest first, until the link takes no more or so many bytes
+ * have gone. */
+static void inflight_send_parked(struct inflight *inflight, size_t budget)
+{
+    size_t sent = 0;
+    inflight->retry_ns = 0;
+    for (uint64_t at = inflight->floor; at < inflight->next && inflight->parked_count > 0; at++) {
+        struct slot *slot = inflight_find(inflight, at);
+        if (slot == NULL || !slot->is_parked || !inflight_may_send(inflight, slot))
+            continue;
+        if (sent >= budget) {
+            inflight_retry_later(inflight);
+            return;
+        }
+        sent += slot->len;
+        if (slot_send(inflight, slot) != 0)
+            return;
+    }
+}
+
+/* ---- taking a proposal -----------------------------------------------------------------------
+ */
+
+static int inflight_encode(struct inflight *inflight, const struct entry *entry, struct slot *slot)
+{
+    struct buf *scratch = &inflight->scratch;
+    buf_clear(scratch);
+    int error = entry_encode(scratch, entry);
+    if (error == 0) {
+        slot->entry = mem_copy(scratch->data, scratch->len);
+        slot->len = scratch->len;
+    }
+    buf_clear(scratch);
+    buf_shrink(scratch, INFLIGHT_SCRATCH_KEEP);
+    return error;
+}
+
+static int inflight_take(struct inflight *inflight, const struct inflight_write *write,
+                         struct slot **out)
+{
+    struct entry entry = {.session = inflight->session,
+                          .sequence = inflight->next,
+                          .floor = inflight->floor,
+                          .part_count = write->part_count};
+    struct slot fresh = {.deadline_ns = write->deadline_ns,
+                         .done = write->done,
+                         .arg = write->arg,
+                         .origin = (uint16_t)(write->origin % INFLIGHT_ORIGINS),
+                         .is_open = true};
+
+    CHECK(write->part_count > 0 && write->part_count <= LIMIT_ENTRY_PARTS);
+    if (inflight->next - inflight->floor >= LIMIT_SESSION_WINDOW)
+        return E_BUSY;
+    for (uint32_t i = 0; i < write->part_count; i++) {
+        entry.parts[i] = write->parts[i];
+        fresh.workers |= (uint8_t)inflight_worker_bit(write->parts[i].worker);
+    }
+    fresh.waiting = fresh.workers;
+    int error = inflight_encode(inflight, &entry, &fresh);
+    if (error != 0)
+        return error;
+    if (inflight->bytes > 0 && inflight->bytes + fresh.len > INFLIGHT_BYTES) {
+        free(fresh.entry);
+        return E_BUSY;
+    }
+    *out = inflight_slot(inflight, inflight->next++);
+    **out = fresh;
+    inflight->bytes += fresh.len;
+    inflight->origins[fresh.origin]++;
+    return 0;
+}
+
+/* ---- the session -----------------------------------------------------------------------------
+ */
+
+/* Asks the workers that have not confirmed our session to open it. */
+static void inflight_open_session(struct inflight *inflight)
+{
+    unsigned missing = INFLIGHT_EVERY_WORKER & ~inflight->confirmed & ~inflight->asking;
+    uint64_t now_ns = inflight_now(inflight);
+    if (missing == 0 || !inflight->leader_is_known || inflight->is_expired ||
+        now_ns < inflight->ask_again_ns)
+        return;
+    struct command command = {.operation = COMMAND_SESSION_OPEN};
+    struct entry_part parts[PROC_WORKER_COUNT];
+    struct buf bytes;
+    struct inflight_write write = {.parts = parts,
+                                   .deadline_ns = now_ns + INFLIGHT_OPEN_MS * NS_PER_MS};
+    buf_init(&bytes, LIMIT_KEY_BYTES);
+    CHECK(command_encode(&bytes, &command) == 0);
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
+        if ((missing & 1u << i) != 0)
+            parts[write.part_count++] =
+                (struct entry_part){(enum proc)(PROC_FIRST_WORKER + i), buf_slice(&bytes)};
+    }
+    struct slot *slot = NULL;
+    inflight->ask_again_ns = now_ns + INFLIGHT_OPEN_AGAIN_MS * NS_PER_MS;
+    if (inflight_take(inflight, &write, &slot) == 0) {
+        slot->opens_session = true;
+        inflight->asking |= missing;
+        slot_send(inflight, slot);
+    }
+    buf_fini(&bytes);
+}
+
+/* The opening was refused for good: what waits for it is refused likewise, and surely not done. */
+static void inflight_fail_waiting(struct inflight *inflight, unsigned workers, int error)
+{
+    for (uint64_t at = inflight->floor, end = inflight->next; at < end; at++) {
+        struct slot *slot = inflight_find(inflight, at);
+        if (slot != NULL && !slot->opens_session && (slot->workers & workers) != 0 &&
+            slot_is_clean(slot))
+            slot_finish(inflight, slot, error, slice_of(NULL, 0));
+    }
+}
+
+/* ---- what the gateway calls ------------------------------------------------------------------
+ */
+
+struct inflight *inflight_new(uint64_t session, const struct inflight_wire *wire)
+{
+    struct inflight *inflight = mem_alloc(sizeof(*inflight));
+    inflight->wire = *wire;
+    inflight->session = session;
+    inflight->next = inflight->floor = 1;
+    inflight->slots = mem_alloc(LIMIT_SESSION_WINDOW * sizeof(struct slot));
+    buf_init(&inflight->scratch, LIMIT_ENTRY_BYTES);
+    return inflight;
+}
+
+void inflight_free(struct inflight **inflight_pointer)
+{
+    struct inflight *inflight = *inflight_pointer;
+    if (inflight == NULL)
+        return;
+    *inflight_pointer = NULL;
+    for (uint64_t at = inflight->floor; at < inflight->next; at++)
+        free(inflight_slot(inflight, at)->entry);
+    free(inflight->slots);
+    buf_fini(&inflight->scratch);
+    free(inflight);
+}
+
+int inflight_add(struct inflight *inflight, const struct inflight_write *write, uint64_t *ticket)
+{
+    struct slot *slot = NULL;
+    if (inflight->origins[write->origin % INFLIGHT_ORIGINS] >= INFLIGHT_PER_ORIGIN)
+        return E_BUSY;
+    int error = inflight_take(inflight, write, &slot);
+    if (error != 0)
+        return error;
+    *ticket = inflight->next - 1;
+    inflight->open_count++;
+    if (inflight_may_send(inflight, slot))
+        slot_send(inflight, slot);
+    else
+        slot_park(inflight, slot, true);
+    return 0;
+}
+
+void inflight_detach(struct inflight *inflight, uint64_t ticket)
+{
+    struct slot *slot = inflight_find(inflight, ticket);
+    if (slot != NULL)
+        slot->done = NULL;
+}
+
+/* ---- what happens ----------------------------------------------------------------------------
+ */
+
+void inflight_on_leader(struct inflight *inflight, uint64_t term, bool is_known)
+{
+    bool is_new = is_known && (!inflight->leader_is_known || term != inflight->term);
+    inflight->leader_is_known = is_known;
+    inflight->term = term;
+    if (!is_new)
+        return;
+    /* What the old leader was given may be lost with it. */
+    for (uint64_t at = inflight->floor; at < inflight->next; at++) {
+        struct slot *slot = inflight_find(inflight, at);
+        if (slot != NULL)
+            slot_park(inflight, slot, true);
+    }
+    inflight_open_session(inflight);
+    inflight_send_parked(inflight, SIZE_MAX);
+}
+
+void inflight_on_raft_down(struct inflight *inflight)
+{
+    inflight->leader_is_known = false;
+    inflight->retry_ns = 0;
+    for (uint64_t at = inflight->floor; at < inflight->next; at++) {
+        struct slot *slot = inflight_find(inflight, at);
+        if (slot == NULL)
+            continue;
+        slot->is_lost = slot->is_lost || slot->alive > 0;
+        slot_set_alive(inflight, slot, 0);
+        slot_park(inflight, slot, true);
+    }
+}
+
+void inflight_on_refuse(struct inflight *inflight, uint64_t session, uint64_t sequence, int error)
+{
+    struct slot *slot = session == inflight->session ? inflight_find(inflight, sequence) : NULL;
+    if (slot == NULL || slot->alive == 0)
+        return;
+    slot_set_alive(inflight, slot, slot->alive - 1);
+    slot->refusal = error;
+    bool for_now = error == E_NO_LEADER || error == E_NOT_LEADER || error == E_BUSY;
+    if (slot_is_clean(slot) && !for_now) {
+        unsigned failed = slot->opens_session ? slot->workers & ~inflight->confirmed : 0;
+        slot_finish(inflight, slot, error, slice_of(NULL, 0));
+        inflight_fail_waiting(inflight, failed, error);
+    } else if (slot->alive == 0) {
+        slot_park(inflight, slot, true);
+        inflight_retry_later(inflight);
+    }
+}
+
+void inflight_on_worker_up(struct inflight *inflight, enum proc worker)
+{
+    unsigned bit = inflight_worker_bit(worker);
+    for (uint64_t at = inflight->floor; at < inflight->next; at++) {
+        struct slot *slot = inflight_find(inflight, at);
+        if (slot == NULL || (slot->waiting & bit) == 0 || slot_is_clean(slot))
+            continue;
+        slot->is_recalled = true;
+        if (inflight->wire.recall(inflight->wire.arg, worker, at) != 0)
+            return; /* gone again: the next connection asks anew */
+    }
+}
+
+/* A worker does not know our session any more. */
+static void inflight_on_forgotten(struct inflight *inflight, struct slot *slot, unsigned bit)
+{
+    if (!inflight->is_expired)
+        LOG_WARN("session_forgotten", LOG_U64("session", inflight->session));
+    inflight->is_expired = true;
+    inflight->confirmed &= ~bit;
+    bool was_only_copy = slot->alive <= 1 && !slot->is_lost && !slot->is_recalled;
+    if (was_only_copy && slot->waiting == slot->workers && !slot->opens_session) {
+        slot_set_alive(inflight, slot, 0);
+        slot_park(inflight, slot, true);
+    } else {
+        slot_finish(inflight, slot, E_OUTCOME_UNKNOWN, slice_of(NULL, 0));
+    }
+}
+
+void inflight_on_result(struct inflight *inflight, enum proc worker, uint64_t sequence,
+                        const struct inflight_outcome *outcome)
+{
+    unsigned bit = inflight_worker_bit(worker);
+    struct slot *slot = inflight_find(inflight, sequence);
+    if (slot == NULL || (slot->waiting & bit) == 0)
+        return;
+    if (outcome->error == E_SESSION_EXPIRED) {
+        inflight_on_forgotten(inflight, slot, bit);
+        return;
+    }
+    slot->waiting &= (uint8_t)~bit;
+    slot->index = outcome->index > slot->index ? outcome->index : slot->index;
+    slot->error = slot->error != 0 ? slot->error : outcome->error;
+    bool confirms = slot->opens_session && outcome->error == 0;
+    if (confirms)
+        inflight->confirmed |= bit;
+    if (slot->waiting == 0)
+        slot_finish(inflight, slot, slot->error, outcome->detail);
+    if (confirms)
+        inflight_send_parked(inflight, SIZE_MAX);
+}
+
+void inflight_tick(struct inflight *inflight)
+{
+    uint64_t now_ns = inflight_now(inflight);
+    inflight_expire_deadlines(inflight, now_ns);
+    inflight_open_session(inflight);
+    if (inflight->retry_ns != 0 && inflight->retry_ns <= now_ns)
+        inflight_send_parked(inflight, INFLIGHT_RETRY_BYTES);
+}
+
+uint64_t inflight_due_ns(const struct inflight *inflight)
+{
+    uint64_t due_ns = UINT64_MAX;
+    if (inflight->floor < inflight->next)
+        due_ns = inflight_slot(inflight, inflight->floor)->deadline_ns;
+    if (inflight->leader_is_known && !inflight->is_expired) {
+        unsigned missing = INFLIGHT_EVERY_WORKER & ~inflight->confirmed & ~inflight->asking;
+        if (missing != 0 && inflight->ask_again_ns < due_ns)
+            due_ns = inflight->ask_again_ns;
+        if (inflight->retry_ns != 0 && inflight->retry_ns < due_ns)
+            due_ns = inflight->retry_ns;
+    }
+    return due_ns;
+}
+
+bool inflight_wants_renewal(const struct inflight *inflight)
+{
+    return inflight->is_expired && inflight->alive_count == 0;
+}
+
+/* Sequences stay what they are; only the session changes, and with it the bytes of what may safely
+ * be proposed again. */
+void inflight_renew(struct inflight *inflight, uint64_t session)
+{
+    CHECK(inflight->alive_count == 0);
+    inflight->session = session;
+    inflight->is_expired = false;
+    inflight->confirmed = 0;
+    inflight->ask_again_ns = 0;
+    inflight->leader_is_known = false; /* the links are made anew */
+    for (uint64_t at = inflight->floor, end = inflight->next; at < end; at++) {
+        struct slot *slot = inflight_find(inflight, at);
+        if (slot == NULL)
+            continue;
+        if (!slot_is_clean(slot) || slot->opens_session) {
+            slot_finish(inflight, slot, E_OUTCOME_UNKNOWN, slice_of(NULL, 0));
+            continue;
+        }
+        struct entry entry;
+        uint8_t *old = slot->entry;
+        size_t old_len = slot->len;
+        CHECK(entry_decode(&entry, slice_of(old, old_len)) == 0);
+        entry.session = session;
+        CHECK(inflight_encode(inflight, &entry, slot) == 0);
+        inflight->bytes += slot->len - old_len;
+        slot_park(inflight, slot, true);
+        free(old);
+    }
+}
+
+unsigned inflight_open_count(const struct inflight *inflight)
+{
+    return inflight->open_count;
+}
+
+bool inflight_leader_is_known(const struct inflight *inflight)
+{
+    return inflight->leader_is_known;
+}

@@ -1,0 +1,103 @@
+/* read.h - reading the map, and when what was read may be told to a client.
+ *
+ * THE RULE. A linearizable read shows every write that anybody was told of before the read was
+ * asked for. This gateway serves it in one of two ways.
+ *
+ *   By lease, on the leader, without a message. In this order:
+ *     1. load the lease record L from the board: the lease must hold now (boot time below its end,
+ *        or a lease without end: a group of one voter);
+ *     2. the map's generation on the board must be the one that was opened, else it is opened anew;
+ *     3. begin a read transaction; the applied index stored in it must have reached L.commit_index;
+ *     4. read; end the transaction;
+ *     5. load the record again: epoch and term must be L's, and the lease must hold now (I6: a
+ *        process may be stopped for any time between two instructions).
+ *   While the lease held, nobody else led, so every write told of before step 1 went through this
+ *   node, and this node's workers had applied it before anybody was told (I3). The index in step 3
+ *   adds nothing as long as a worker's state only grows; it is there for the worker that throws its
+ *   state away and builds it anew. It is read in the transaction, so it speaks of this very state.
+ *
+ *   By read index, everywhere else: ask raft after the read was asked for, wait until the applied
+ *   index in the map has reached the answer, read. All reads of a turn share one question; an
+ *   answer serves every read that was waiting when its question was sent.
+ *
+ * A stale read (?consistency=stale) is steps 2 to 4 without the index.
+ *
+ * What cannot be answered now waits: for the map to appear (its worker is starting), for a leader,
+ * for an answer, for the worker to catch up. While reads wait for the worker the applied index is
+ * looked at every READ_RECHECK_US and whenever that worker says anything; otherwise there is no
+ * timer but the deadline. At its deadline a read ends with E_NO_LEADER.
+ */
+#ifndef INSI_GATEWAY_READ_H
+#define INSI_GATEWAY_READ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/board.h"
+#include "shm/map.h"
+
+#define READ_WAITS_MAX 16384
+#define READ_RECHECK_US 500
+#define READ_RETRY_MS 25 /* a map that is not there, a question that was refused */
+
+enum read_mode {
+    READ_STALE,
+    READ_LINEARIZABLE, /* by lease */
+    READ_AT_INDEX      /* by read index: what a wait ends with */
+};
+
+/* Looks at the map within a transaction that ends when it returns. Whatever it took from there has
+ * to be copied, and nothing may be told before read_now has returned 0. 0, E_IO, E_CORRUPT. */
+typedef int read_look_fn(struct map *map, MDB_txn *txn, void *arg);
+
+/* Called once, unless the wait is ended before. 0: look again now, in this mode and with this
+ * index, within this call. E_NO_LEADER: the deadline has passed. */
+typedef void read_wake_fn(void *arg, int error, enum read_mode mode, uint64_t index);
+
+struct read_wait { /* embedded by its owner, zeroed before first use */
+    struct read_wait *next, *previous;
+    read_wake_fn *wake;
+    void *arg;
+    uint64_t deadline_ns;
+    /* of read.c */
+    bool is_waiting;
+    enum read_mode mode;
+    uint8_t state;
+    uint64_t question; /* its number */
+    uint64_t index;    /* the answer */
+};
+
+struct read_wire {
+    int (*ask)(void *arg, uint64_t question); /* READ_INDEX to raft; 0, E_PEER_DOWN, E_BUSY */
+    uint64_t (*now_ns)(void *arg);
+    void *arg;
+};
+
+struct reads;
+
+/* The board is borrowed. folder and kind: the map; worker: who writes it. */
+struct reads *reads_new(const struct board *board, const char *folder, enum map_kind kind,
+                        enum proc worker, const struct read_wire *wire);
+void reads_free(struct reads **reads); /* wakes nobody */
+
+/* 0: look was called, and what it saw may be told. E_BUSY: not now; wait. E_IO, E_CORRUPT. index:
+ * of READ_AT_INDEX. */
+int read_now(struct reads *reads, enum read_mode mode, uint64_t index, read_look_fn *look,
+             void *arg);
+
+/* wake, arg and deadline_ns are set by the caller; mode: READ_STALE (for the map to appear) or
+ * READ_LINEARIZABLE. E_BUSY: too many wait already. */
+int read_wait_begin(struct reads *reads, struct read_wait *wait, enum read_mode mode);
+void read_wait_end(struct reads *reads, struct read_wait *wait); /* also when it does not wait */
+
+void reads_on_leader(struct reads *reads, bool is_known);
+void reads_on_raft_down(struct reads *reads);
+void reads_on_answer(struct reads *reads, uint64_t question, int error, uint64_t index);
+void reads_on_worker(struct reads *reads); /* it is there, or has said something */
+
+void reads_flush(struct reads *reads); /* at the end of a turn: asks this turn's question */
+void reads_tick(struct reads *reads);
+uint64_t reads_due_ns(const struct reads *reads); /* when to tick next; UINT64_MAX: never */
+unsigned reads_waiting(const struct reads *reads);
+
+#endif

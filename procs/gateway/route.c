@@ -1,0 +1,146 @@
+/* route.c - see route.h. */
+#include "procs/gateway/route.h"
+
+#include <string.h>
+
+#include "procs/gateway/handlers.h"
+
+static const struct route route_table[] = {
+    /* values */
+    {.method = "GET",
+     .path = "/get",
+     .kind = ROUTE_READ,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_VALUES,
+     .look = values_get},
+    {.method = "GET",
+     .path = "/iterate/prefix",
+     .kind = ROUTE_READ,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_VALUES,
+     .look = values_iterate},
+    {.method = "POST",
+     .path = "/set",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_VALUES,
+     .write = values_set},
+    {.method = "POST",
+     .path = "/delete",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_VALUES,
+     .write = values_delete},
+    {.method = "POST",
+     .path = "/batchset",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_VALUES,
+     .write = values_batchset},
+    {.method = "POST",
+     .path = "/batchdelete",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_VALUES,
+     .write = values_batchdelete},
+    {.method = "POST",
+     .path = "/setnx",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_VALUES,
+     .write = values_setnx,
+     .conflict = "the key exists already"},
+    {.method = "POST",
+     .path = "/cas",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_VALUES,
+     .write = values_cas,
+     .conflict = "the key is absent or holds another value"},
+    {.method = "POST",
+     .path = "/bump",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_VALUES,
+     .write = values_bump,
+     .applied = values_bumped},
+    /* system */
+    {.method = "GET",
+     .path = "/ping",
+     .kind = ROUTE_LOCAL,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_SYSTEM,
+     .answer = system_ping},
+    {.method = "POST",
+     .path = "/admin/api/create",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ROOT_ONLY,
+     .rate_class = RATE_SYSTEM,
+     .write = admin_create,
+     .applied = admin_created},
+    {.method = "POST",
+     .path = "/admin/api/delete",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ROOT_ONLY,
+     .rate_class = RATE_SYSTEM,
+     .write = admin_delete,
+     .not_found = "there is no such API key"},
+    {.method = "GET",
+     .path = "/admin/api/list",
+     .kind = ROUTE_READ,
+     .who = ROUTE_ROOT_ONLY,
+     .rate_class = RATE_SYSTEM,
+     .look = admin_list},
+};
+
+/* Below the base and beside it, on both listeners, for whoever watches over the node. */
+static const struct route route_health[] = {
+    {.method = "GET",
+     .path = "/healthz",
+     .kind = ROUTE_LOCAL,
+     .rate_class = ROUTE_UNLIMITED,
+     .answer = system_healthz},
+    {.method = "GET",
+     .path = "/readyz",
+     .kind = ROUTE_READ,
+     .rate_class = ROUTE_UNLIMITED,
+     .patience_ms = 500,
+     .look = system_readyz},
+};
+
+static bool route_method_fits(const struct route *route, struct slice method)
+{
+    return slice_equal(method, slice_text(route->method)) ||
+           (strcmp(route->method, "GET") == 0 && slice_equal(method, slice_text("HEAD")));
+}
+
+static const struct route *route_search(const struct route *routes, size_t count,
+                                        struct slice method, struct slice path, const char **allow)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!slice_equal(path, slice_text(routes[i].path)))
+            continue;
+        if (route_method_fits(&routes[i], method))
+            return &routes[i];
+        *allow = strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method;
+    }
+    return NULL;
+}
+
+const struct route *route_find(enum route_listener listener, struct slice method, struct slice path,
+                               const char **allow)
+{
+    const size_t base = sizeof(ROUTE_BASE) - 1;
+    const size_t count = sizeof(route_table) / sizeof(route_table[0]);
+    const size_t health = sizeof(route_health) / sizeof(route_health[0]);
+    bool is_below = path.len > base && memcmp(path.data, ROUTE_BASE, base) == 0;
+    *allow = NULL;
+    if (is_below)
+        path = slice_of((const char *)path.data + base, path.len - base);
+    if (is_below && listener == ROUTE_LISTENER_HTTP) {
+        const struct route *route = route_search(route_table, count, method, path, allow);
+        if (route != NULL || *allow != NULL)
+            return route;
+    }
+    return route_search(route_health, health, method, path, allow);
+}

@@ -1,0 +1,54 @@
+/* route.h - the one table of what this gateway answers: method, path, who may ask, which limiter
+ * counts it, and who answers. A new group of calls is a file h_<group>.c and its rows here.
+ */
+#ifndef INSI_GATEWAY_ROUTE_H
+#define INSI_GATEWAY_ROUTE_H
+
+#include <stdbool.h>
+
+#include "ipc/entry.h"
+#include "procs/gateway/inflight.h"
+#include "procs/gateway/read.h"
+#include "shm/rate.h"
+
+struct request;
+
+enum route_kind {
+    ROUTE_LOCAL, /* answer(), needs nothing from the map but the token's scope */
+    ROUTE_READ,  /* look() within a linearizable (or stale) read */
+    ROUTE_WRITE  /* write() proposes */
+};
+
+enum route_who { ROUTE_ANYBODY, ROUTE_ANY_TOKEN, ROUTE_ROOT_ONLY };
+
+struct route {
+    const char *method; /* GET answers HEAD too */
+    const char *path;   /* below ROUTE_BASE */
+    enum route_kind kind;
+    enum route_who who;
+    int rate_class;       /* enum rate_class, or ROUTE_UNLIMITED */
+    unsigned patience_ms; /* how long it waits for a leader; 0: limits.requestTimeout */
+
+    /* Builds the answer. */
+    void (*answer)(struct request *request);
+    /* Likewise, from the map. E_IO, E_CORRUPT, which nobody has to answer. */
+    int (*look)(struct request *request, struct map *map, MDB_txn *txn);
+    /* Ends with request_propose or builds an answer. */
+    void (*write)(struct request *request);
+    /* Builds the answer to a write that was applied; NULL: {"index":N}. */
+    void (*applied)(struct request *request, const struct inflight_outcome *outcome);
+    /* Words for a conflict or what is not found; NULL: the general ones. */
+    const char *conflict, *not_found;
+};
+
+#define ROUTE_BASE "/db/api/v1"
+#define ROUTE_UNLIMITED (-1)
+
+enum route_listener { ROUTE_LISTENER_HTTP, ROUTE_LISTENER_ADMIN };
+
+/* The row, or NULL. Then *allow names the methods of that path, or is NULL when there is no such
+ * path. */
+const struct route *route_find(enum route_listener listener, struct slice method, struct slice path,
+                               const char **allow);
+
+#endif

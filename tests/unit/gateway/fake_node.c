@@ -1,0 +1,485 @@
+/* fake_node.c - see fake_node.h: the node. The client is fake_client.c. */
+#include "fake_node.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/path.h"
+#include "fake_storage.h"
+#include "ipc/entry.h"
+#include "ipc/gateway_raft.h"
+#include "ipc/worker_gateway.h"
+#include "procs/gateway/gateway.h"
+
+static const uint64_t fake_start_id = 4711;
+
+/* ---- configuration ---------------------------------------------------------------------------
+ */
+
+static void fake_write_config(const struct fake *fake, const char *settings, int *fd)
+{
+    char text[4096];
+    int len = snprintf(text, sizeof(text),
+                       "instanceSecret: \"" FAKE_SECRET "\"\n"
+                       "rootPrefix: \"the root's own prefix\"\n"
+                       "defaultLeader: node0\n"
+                       "dataDir: %s/data\n"
+                       "shmDir: %s/shm\n"
+                       "nodes:\n"
+                       "  node0: {raftBinding: \"127.0.0.1:1\", httpBinding: \"127.0.0.1:2\", "
+                       "nodeSecret: \"the node's own secret\"}\n"
+                       "%s",
+                       fake->dir, fake->dir, settings != NULL ? settings : "");
+    cr_assert(len > 0 && (size_t)len < sizeof(text));
+    *fd = memfd_create("config", MFD_CLOEXEC);
+    cr_assert(*fd >= 0 && write(*fd, text, (size_t)len) == len);
+}
+
+static void fake_paths(const struct fake *fake, const char *settings, struct node_paths *paths)
+{
+    struct config config;
+    int fd;
+    char text[4096];
+    fake_write_config(fake, settings, &fd);
+    ssize_t len = pread(fd, text, sizeof(text), 0);
+    close(fd);
+    cr_assert_eq(config_parse(&config, slice_of(text, (size_t)len), "test", NULL, NULL), 0);
+    cr_assert_eq(path_of_node(paths, &config, "node0"), 0);
+    config_fini(&config);
+}
+
+const char *fake_root(void)
+{
+    static char token[TOKEN_ROOT_BYTES];
+    token_root(slice_text(FAKE_SECRET), token);
+    return token;
+}
+
+/* ---- raft, played ----------------------------------------------------------------------------
+ */
+
+static struct link *fake_worker(struct fake *fake, enum proc worker)
+{
+    return fake->workers[PROC_WORKER_SLOT(worker)];
+}
+
+static void fake_send_result(struct fake *fake, enum proc worker, const struct fake_result *result)
+{
+    const struct msg_result msg = {.sequence = result->sequence,
+                                   .index = result->index,
+                                   .error = (uint64_t)result->error,
+                                   .detail = slice_text(result->detail)};
+    struct link *link = fake_worker(fake, worker);
+    if (link != NULL && link_is_up(link))
+        msg_result_send(link, &msg);
+}
+
+static void fake_apply_bytes(struct fake *fake, struct slice bytes)
+{
+    struct entry entry;
+    cr_assert_eq(entry_decode(&entry, bytes), 0);
+    fake->index++;
+    for (uint32_t i = 0; i < entry.part_count; i++) {
+        struct fake_result result;
+        fake_storage_apply(fake, &entry, &entry.parts[i], &result);
+        if (!fake->results_are_lost)
+            fake_send_result(fake, entry.parts[i].worker, &result);
+    }
+    fake_set_lease(fake, fake->has_lease); /* the announced commit */
+}
+
+static void fake_on_propose(struct fake *fake, struct unpack *body)
+{
+    struct msg_propose msg;
+    struct entry entry;
+    cr_assert_eq(msg_propose_decode(&msg, body), 0);
+    cr_assert_eq(entry_decode(&entry, msg.entry), 0);
+    fake->proposals++;
+    fake->last_floor = entry.floor;
+    if (fake->mode == FAKE_APPLY) {
+        fake_apply_bytes(fake, msg.entry);
+    } else if (fake->mode == FAKE_HOLD) {
+        cr_assert_lt(fake->held_count, FAKE_HELD_MAX);
+        struct buf *held = &fake->held[fake->held_count++];
+        buf_init(held, 64u << 20);
+        buf_append(held, msg.entry.data, msg.entry.len);
+    } else if (fake->mode == FAKE_REFUSE) {
+        const struct msg_refuse refuse = {entry.session, entry.sequence, (uint64_t)fake->refusal};
+        msg_refuse_send(fake->raft, &refuse);
+    }
+}
+
+void fake_apply_held(struct fake *fake)
+{
+    for (unsigned i = 0; i < fake->held_count; i++) {
+        fake_apply_bytes(fake, buf_slice(&fake->held[i]));
+        buf_fini(&fake->held[i]);
+    }
+    fake->held_count = 0;
+}
+
+static void fake_answer_read(struct fake *fake, uint64_t question)
+{
+    const struct msg_read_index_reply reply = {
+        .id = question, .error = fake->leader_is_known ? 0 : E_NO_LEADER, .index = fake->index};
+    msg_read_index_reply_send(fake->raft, &reply);
+}
+
+void fake_answer_reads(struct fake *fake)
+{
+    for (unsigned i = 0; i < fake->held_read_count; i++)
+        fake_answer_read(fake, fake->held_reads[i]);
+    fake->held_read_count = 0;
+}
+
+static void fake_on_read_index(struct fake *fake, struct unpack *body)
+{
+    struct msg_read_index msg;
+    cr_assert_eq(msg_read_index_decode(&msg, body), 0);
+    fake->questions++;
+    if (fake->answers_reads) {
+        fake_answer_read(fake, msg.id);
+    } else {
+        cr_assert_lt(fake->held_read_count, FAKE_HELD_MAX);
+        fake->held_reads[fake->held_read_count++] = msg.id;
+    }
+}
+
+static void fake_on_raft_message(void *arg, enum msg type, struct unpack *body)
+{
+    if (type == MSG_PROPOSE)
+        fake_on_propose(arg, body);
+    else if (type == MSG_READ_INDEX)
+        fake_on_read_index(arg, body);
+    else
+        cr_assert_fail("raft was sent %s", msg_name(type));
+}
+
+static void fake_send_leader(struct fake *fake)
+{
+    const struct msg_leader msg = {fake->term, fake->leader_is_known};
+    if (fake->raft != NULL && link_is_up(fake->raft))
+        msg_leader_send(fake->raft, &msg);
+}
+
+static void fake_on_raft_up(void *arg, const struct link_peer *peer)
+{
+    (void)peer;
+    fake_send_leader(arg);
+}
+
+void fake_say_leader(struct fake *fake, bool is_known)
+{
+    fake->term++;
+    fake->leader_is_known = is_known;
+    fake_send_leader(fake);
+}
+
+void fake_set_lease(struct fake *fake, bool has_lease)
+{
+    struct board_lease lease = {.epoch = fake->epoch,
+                                .term = fake->term,
+                                .lease_end_ns = has_lease ? BOARD_LEASE_FOREVER : 0,
+                                .commit_index = fake->index,
+                                .role = has_lease ? BOARD_ROLE_LEADER : BOARD_ROLE_FOLLOWER};
+    if (fake->leader_is_known)
+        snprintf(lease.leader, sizeof(lease.leader), "node0");
+    fake->has_lease = has_lease;
+    board_write_lease(fake->board, &lease);
+}
+
+/* ---- the workers, played ---------------------------------------------------------------------
+ */
+
+struct fake_worker_arg {
+    struct fake *fake;
+    enum proc worker;
+};
+
+static struct fake_worker_arg fake_args[PROC_WORKER_COUNT];
+
+static void fake_on_worker_message(void *arg, enum msg type, struct unpack *body)
+{
+    struct fake_worker_arg *worker = arg;
+    struct fake *fake = worker->fake;
+    struct msg_recall msg;
+    cr_assert_eq(type, MSG_RECALL);
+    cr_assert_eq(msg_recall_decode(&msg, body), 0);
+    fake->recalls++;
+    for (unsigned i = 0; i < fake->result_count; i++) {
+        if (fake->results[i].sequence == msg.sequence)
+            fake_send_result(fake, worker->worker, &fake->results[i]);
+    }
+}
+
+static void fake_open_link(struct fake *fake, struct link **out, enum proc self, uint64_t start_id)
+{
+    struct node_paths paths;
+    fake_paths(fake, NULL, &paths);
+    struct link_options options = {.run_dir = paths.run,
+                                   .node = "node0",
+                                   .self = self,
+                                   .peer = PROC_GATEWAY,
+                                   .start_id = start_id};
+    if (self == PROC_RAFT) {
+        options.handlers =
+            (struct link_handlers){.on_up = fake_on_raft_up, .on_message = fake_on_raft_message};
+        options.arg = fake;
+    } else {
+        struct fake_worker_arg *arg = &fake_args[PROC_WORKER_SLOT(self)];
+        *arg = (struct fake_worker_arg){fake, self};
+        options.handlers = (struct link_handlers){.on_message = fake_on_worker_message};
+        options.arg = arg;
+    }
+    cr_assert_eq(link_open(out, &options), 0);
+}
+
+void fake_restart_raft(struct fake *fake)
+{
+    static uint64_t start_id = 9000;
+    link_close(&fake->raft);
+    for (unsigned i = 0; i < fake->held_count; i++)
+        buf_fini(&fake->held[i]);
+    fake->held_count = 0;
+    fake->held_read_count = 0;
+    fake->term++;
+    fake_open_link(fake, &fake->raft, PROC_RAFT, ++start_id);
+}
+
+void fake_restart_storage(struct fake *fake)
+{
+    static uint64_t start_id = 8000;
+    struct link **link = &fake->workers[PROC_WORKER_SLOT(PROC_STORAGE)];
+    link_close(link);
+    fake_open_link(fake, link, PROC_STORAGE, ++start_id);
+}
+
+/* ---- the supervisor, played ------------------------------------------------------------------
+ */
+
+static void fake_on_control(struct fake *fake)
+{
+    char byte;
+    while (recv(fake->control, &byte, 1, MSG_DONTWAIT) == 1) {
+        fake->is_ready = fake->is_ready || byte == PROC_CONTROL_READY;
+        fake->heartbeat_echoed = fake->heartbeat_echoed || byte == PROC_CONTROL_HEARTBEAT;
+    }
+}
+
+void fake_supervisor_says(struct fake *fake, char byte)
+{
+    cr_assert_eq(send(fake->control, &byte, 1, MSG_NOSIGNAL), 1);
+}
+
+void fake_reload(struct fake *fake, const char *settings)
+{
+    char byte = PROC_CONTROL_RELOAD;
+    int fd;
+    struct iovec bytes = {&byte, 1};
+    _Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {0};
+    struct msghdr message = {
+        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
+    fake_write_config(fake, settings, &fd);
+    struct cmsghdr *part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(part), &fd, sizeof(fd));
+    cr_assert_eq(sendmsg(fake->control, &message, 0), 1);
+    close(fd);
+    /* Control messages are worked off in order. */
+    fake->heartbeat_echoed = false;
+    fake_supervisor_says(fake, PROC_CONTROL_HEARTBEAT);
+    FAKE_WAIT(fake, fake->heartbeat_echoed);
+}
+
+static void fake_listen(struct fake *fake)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    fake->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(fake->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_assert_eq(listen(fake->listener, 512), 0);
+    cr_assert_eq(getsockname(fake->listener, (struct sockaddr *)&address, &len), 0);
+    fake->port = ntohs(address.sin_port);
+}
+
+#define FAKE_PROGRAM "insi-gateway"
+
+/* The gateway runs in this same program, started anew, because neither NNG (which Criterion uses
+ * too) nor LMDB may be carried across a fork. Under this name it is no test. */
+__attribute__((constructor)) static void fake_be_gateway(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[0], FAKE_PROGRAM) == 0)
+        gateway_run(argc, argv);
+}
+
+static _Noreturn void fake_exec_gateway(const struct fake *fake, int control, int config)
+{
+    char text[][16] = {FAKE_PROGRAM, "--node",        "node0",    "--index",
+                       "0",          "--config-name", "test.yaml"};
+    char *arguments[8] = {NULL};
+    char log[128];
+    for (int i = 0; i < 7; i++)
+        arguments[i] = text[i];
+    snprintf(log, sizeof(log), "%s/log", fake->dir);
+    const int from[] = {open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600), control, config,
+                        fake->listener};
+    int copies[4];
+    for (int i = 0; i < 4; i++)
+        copies[i] = fcntl(from[i], F_DUPFD, 100);
+    for (int i = 0; i < 4; i++)
+        dup2(copies[i], STDERR_FILENO + i); /* 2, then PROC_FD_CONTROL and those behind it */
+    close_range(PROC_FD_HTTP + 1, ~0u, 0);
+    execv("/proc/self/exe", arguments);
+    _exit(127);
+}
+
+void fake_prepare(struct fake *fake, const char *settings)
+{
+    struct node_paths paths;
+    memset(fake, 0, sizeof(*fake));
+    strcpy(fake->dir, "/tmp/insi-gw-XXXXXX");
+    cr_assert_not_null(mkdtemp(fake->dir));
+    fake_paths(fake, settings, &paths);
+    cr_assert_eq(path_make_folder(paths.run), 0);
+    cr_assert_eq(path_make_folder(paths.shm), 0);
+    cr_assert_eq(board_create(paths.board), 0);
+    fake_listen(fake);
+
+    int control[2], config;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+    fake_write_config(fake, settings, &config);
+    fake->pid = fork();
+    if (fake->pid == 0)
+        fake_exec_gateway(fake, control[1], config);
+    cr_assert(fake->pid > 0);
+    close(control[1]);
+    close(config);
+    fake->control = control[0];
+    cr_assert_eq(board_open(&fake->board, paths.board, true), 0);
+    fake->epoch = board_raise_epoch(fake->board);
+    fake->term = 1;
+    fake->mode = FAKE_APPLY;
+    fake->answers_reads = true;
+}
+
+void fake_launch(struct fake *fake)
+{
+    struct node_paths paths;
+    fake_paths(fake, NULL, &paths);
+    if (fake->map == NULL)
+        cr_assert_eq(map_open_writer(&fake->map, paths.values, MAP_VALUES), 0);
+    fake_open_link(fake, &fake->raft, PROC_RAFT, fake_start_id);
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
+        fake_open_link(fake, &fake->workers[i], (enum proc)(PROC_FIRST_WORKER + i), fake_start_id);
+    FAKE_WAIT(fake, fake->is_ready);
+}
+
+void fake_start(struct fake *fake, const char *settings)
+{
+    fake_prepare(fake, settings);
+    fake->leader_is_known = true;
+    fake_set_lease(fake, true);
+    fake_launch(fake);
+}
+
+bool fake_gateway_has_ended(struct fake *fake, int *status)
+{
+    if (fake->pid != 0 && waitpid(fake->pid, status, WNOHANG) == fake->pid)
+        fake->pid = 0;
+    return fake->pid == 0;
+}
+
+/* What the gateway logged must not hold a failed check or a sanitizer's report. */
+static void fake_check_log(const struct fake *fake)
+{
+    static const char *const alarms[] = {"Sanitizer", "runtime error", "check_failed", "Assertion"};
+    char path[128], line[4096];
+    snprintf(path, sizeof(path), "%s/log", fake->dir);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return;
+    bool is_alarmed = false;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        for (unsigned i = 0; i < sizeof(alarms) / sizeof(alarms[0]); i++)
+            is_alarmed = is_alarmed || strstr(line, alarms[i]) != NULL;
+        if (is_alarmed)
+            fputs(line, stderr);
+    }
+    fclose(file);
+    cr_expect(!is_alarmed);
+}
+
+bool fake_log_contains(const struct fake *fake, const char *text)
+{
+    char path[128], line[4096];
+    bool found = false;
+    snprintf(path, sizeof(path), "%s/log", fake->dir);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    while (!found && fgets(line, sizeof(line), file) != NULL)
+        found = strstr(line, text) != NULL;
+    fclose(file);
+    return found;
+}
+
+void fake_stop(struct fake *fake)
+{
+    if (fake->pid != 0) {
+        kill(fake->pid, SIGKILL);
+        waitpid(fake->pid, NULL, 0);
+    }
+    link_close(&fake->raft);
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
+        link_close(&fake->workers[i]);
+    for (unsigned i = 0; i < fake->held_count; i++)
+        buf_fini(&fake->held[i]);
+    map_close(&fake->map);
+    board_close(&fake->board);
+    close(fake->control);
+    close(fake->listener);
+    fake_check_log(fake);
+    cr_expect_eq(path_remove_tree(fake->dir), 0);
+}
+
+/* ---- turns -----------------------------------------------------------------------------------
+ */
+
+void fake_turn(struct fake *fake, int timeout_ms)
+{
+    struct link *links[1 + PROC_WORKER_COUNT] = {fake->raft, fake->workers[0], fake->workers[1],
+                                                 fake->workers[2]};
+    struct pollfd fds[2 + PROC_WORKER_COUNT];
+    nfds_t count = 0;
+    fds[count++] = (struct pollfd){.fd = fake->control, .events = POLLIN};
+    for (unsigned i = 0; i < 1 + PROC_WORKER_COUNT; i++)
+        fds[count++] =
+            (struct pollfd){.fd = links[i] != NULL ? link_fd(links[i]) : -1, .events = POLLIN};
+    poll(fds, count, timeout_ms);
+    if (fds[0].revents != 0)
+        fake_on_control(fake);
+    for (unsigned i = 0; i < 1 + PROC_WORKER_COUNT; i++) {
+        if (links[i] != NULL && fds[1 + i].revents != 0)
+            link_drain(links[i]);
+    }
+    for (unsigned i = 0; i < 1 + PROC_WORKER_COUNT; i++) {
+        if (links[i] != NULL)
+            link_flush(links[i]);
+    }
+}
+
+void fake_pass_ms(struct fake *fake, uint64_t ms)
+{
+    for (uint64_t end_ms = clock_boot_ms() + ms; clock_boot_ms() < end_ms;)
+        fake_turn(fake, 2);
+}
