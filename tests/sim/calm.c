@@ -1,0 +1,201 @@
+/* calm.c - the end of a seed: faults are over for a set of nodes that can do without the others,
+ * and those must now elect a leader and do all that is open. What stays in trouble may not hold them
+ * up: machines without power, nodes that hear nobody, or that nobody hears. */
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/sim.h"
+
+#define CALM_LEADER_TIMEOUTS 10
+#define CALM_DONE_TIMEOUTS 40
+
+/* ---- who must do without whom ------------------------------------------------------------------- */
+
+static bool sim_calm_is_learner(const struct sim_world *world, uint64_t id)
+{
+    for (uint32_t i = 0; i < world->node_count; i++)
+        for (uint32_t k = 0; k < world->nodes[i].config->count; k++)
+            if (world->nodes[i].config->members[k].id == id &&
+                !world->nodes[i].config->members[k].voter)
+                return true;
+    return false;
+}
+
+/* Whatever config any of the disks leads to, the core has a majority of its voters. */
+static bool sim_calm_is_enough(struct sim_world *world)
+{
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        const struct raft_config *config = world->nodes[i].config;
+        uint32_t voters = 0, core = 0;
+        if (world->nodes[i].gone)
+            continue;
+        for (uint32_t k = 0; k < config->count; k++) {
+            if (!config->members[k].voter)
+                continue;
+            voters++;
+            const struct sim_node *node = sim_node_by_id(world, config->members[k].id);
+            core += world->core[sim_node_number(world, node)];
+        }
+        if (voters > 0 && core <= voters / 2)
+            return false;
+    }
+    return true;
+}
+
+static void sim_calm_choose(struct sim_world *world)
+{
+    for (uint32_t i = 0; i < world->node_count; i++)
+        world->core[i] = !world->nodes[i].gone;
+    if (!world->profile.leave_some_broken)
+        return;
+    for (uint32_t tries = 0; tries < world->node_count; tries++) {
+        uint32_t i = (uint32_t)sim_below(world, world->node_count);
+        if (!world->core[i] || sim_calm_is_learner(world, world->nodes[i].id))
+            continue; /* a learner may be about to be promoted */
+        world->core[i] = false;
+        world->core[i] = !sim_calm_is_enough(world);
+    }
+}
+
+static void sim_calm_break(struct sim_world *world, uint32_t number)
+{
+    struct sim_node *node = &world->nodes[number];
+    if (node->gone)
+        return;
+    SIM_MARK(world, some_left_broken);
+    uint64_t kind = sim_below(world, 4);
+    if (kind == 0)
+        sim_node_kill_machine(world, node);
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        if (kind != 2)
+            world->cut_until[i][number] = SIM_NEVER; /* hears nothing */
+        if (kind != 3)
+            world->cut_until[number][i] = SIM_NEVER; /* is not heard */
+    }
+    if (!node->up && kind != 0 && !node->gone)
+        sim_node_start_machine(world, node);
+    sim_trace(world, "%lu is left in trouble of kind %lu", node->id, kind);
+}
+
+static void sim_calm_mend(struct sim_world *world, uint32_t number)
+{
+    struct sim_node *node = &world->nodes[number];
+    for (uint32_t i = 0; i < world->node_count; i++)
+        world->cut_until[i][number] = world->clog_until[i][number] = 0;
+    uint64_t until[] = {node->paused_until, node->raft_paused_until, node->disk.stalled_until};
+    for (uint32_t i = 0; i < 3; i++) /* what is over already is in the past */
+        if (world->calm_ns < until[i])
+            world->calm_ns = until[i];
+    for (uint32_t i = 0; i < SIM_WORKERS; i++)
+        if (world->calm_ns < node->workers[i].stalled_until)
+            world->calm_ns = node->workers[i].stalled_until;
+    if (!node->up) {
+        sim_node_start_machine(world, node);
+        return;
+    }
+    if (!node->raft)
+        sim_node_start_raft(world, node);
+    for (uint32_t i = 0; i < SIM_WORKERS; i++)
+        if (!node->workers[i].running)
+            sim_worker_start(world, node, i, false);
+}
+
+void sim_calm_begin(struct sim_world *world)
+{
+    sim_trace(world, "calm");
+    world->calm = true;
+    world->calm_ns = world->now_ns;
+    sim_calm_choose(world);
+    for (uint32_t i = 0; i < world->node_count; i++)
+        if (world->core[i])
+            sim_calm_mend(world, i);
+    for (uint32_t i = 0; i < world->node_count; i++)
+        if (!world->core[i])
+            sim_calm_break(world, i);
+}
+
+/* ---- is all well? ------------------------------------------------------------------------------ */
+
+/* The leader of the newest term in the core. */
+static struct sim_node *sim_calm_leader(struct sim_world *world)
+{
+    struct sim_node *leader = NULL;
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        struct sim_node *node = &world->nodes[i];
+        if (world->core[i] && sim_node_leads(node) && (!leader || leader->term < node->term))
+            leader = node;
+    }
+    return leader;
+}
+
+static bool sim_calm_is_member(const struct sim_node *leader, uint64_t id)
+{
+    for (uint32_t i = 0; i < leader->config->count; i++)
+        if (leader->config->members[i].id == id)
+            return true;
+    return false;
+}
+
+/* A write and a read at each node that belongs to it: do they still serve? */
+static void sim_calm_ask(struct sim_world *world, const struct sim_node *leader)
+{
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        struct sim_node *node = &world->nodes[i];
+        if (!world->core[i] || !sim_calm_is_member(leader, node->id))
+            continue;
+        sim_gateway_write(world, node);
+        sim_gateway_read(world, node);
+    }
+}
+
+/* What is still missing; NULL: nothing. */
+static const char *sim_calm_missing(struct sim_world *world, const struct sim_node *leader)
+{
+    uint64_t last = raft_last_index(leader->raft);
+    if (!leader->config_committed)
+        return "a change of members is not decided";
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        const struct sim_node *node = &world->nodes[i];
+        if (!world->core[i] || !sim_calm_is_member(leader, node->id))
+            continue;
+        if (node->leader != leader->id)
+            return "a node follows nobody or another leader";
+        if (node->open_count > 0)
+            return "clients wait";
+        if (sim_worker_applied(node) != last)
+            return "a worker is behind";
+    }
+    return NULL;
+}
+
+static void sim_calm_compare(struct sim_world *world, const struct sim_node *leader)
+{
+    for (uint32_t i = 0; i < world->node_count; i++)
+        if (world->core[i] && sim_calm_is_member(leader, world->nodes[i].id))
+            sim_check_converged(world, leader, &world->nodes[i]);
+}
+
+bool sim_calm_done(struct sim_world *world)
+{
+    uint64_t timeout = world->profile.election_ns;
+    const struct sim_node *leader = sim_calm_leader(world);
+    if (world->now_ns < world->calm_ns)
+        return false;
+    if (leader && world->leader_ns == 0) {
+        world->leader_ns = world->now_ns;
+        sim_calm_ask(world, leader);
+        return false;
+    }
+    if (!leader && world->leader_ns == 0 &&
+        world->now_ns > world->calm_ns + CALM_LEADER_TIMEOUTS * timeout)
+        sim_fail(world, "progress", "no leader within %d election timeouts", CALM_LEADER_TIMEOUTS);
+    const char *missing = leader ? sim_calm_missing(world, leader) : "no leader";
+    if (!missing) {
+        sim_calm_compare(world, leader);
+        return true;
+    }
+    if (world->now_ns > world->calm_ns + CALM_DONE_TIMEOUTS * timeout)
+        sim_fail(world, "progress", "after %d election timeouts: %s", CALM_DONE_TIMEOUTS, missing);
+    return false;
+}
