@@ -46,9 +46,17 @@ int apikeys_delete(struct storage *storage, const struct worker_turn *turn, stru
     return doomed_add(&storage->doomed, turn->txn, &view.scope, turn->index, turn->stamp_ms);
 }
 
+/* The result says how much was removed, so that the state hash tells nodes that differ. */
 int apikeys_purge(struct storage *storage, const struct worker_turn *turn, struct command *command,
                   struct worker_result *result)
 {
-    return doomed_purge(&storage->doomed, turn->txn, &command->scope, command->step,
-                        &result->error);
+    unsigned removed;
+
+    int error = doomed_purge(&storage->doomed, turn->txn, &command->scope, command->step, &removed);
+    if (error == E_NOT_FOUND) {
+        result->error = E_NOT_FOUND;
+        return 0;
+    }
+    result->detail = number_format((int64_t)removed, storage->detail);
+    return error;
 }

@@ -168,12 +168,13 @@ static bool doomed_is_in(const MDB_val *key, const struct scope *scope)
 
 /* Looks for the next key each time instead of stepping on from a deleted one: LMDB's cursors had
  * their bugs there, and a step is short. */
-static int doomed_remove_some(MDB_cursor *cursor, const struct scope *scope, bool *is_empty)
+static int doomed_remove_some(MDB_cursor *cursor, const struct scope *scope, bool *is_empty,
+                              unsigned *removed)
 {
     uint64_t bytes = 0;
 
     *is_empty = false;
-    for (unsigned i = 0; i < DOOMED_STEP_KEYS && bytes < DOOMED_STEP_BYTES; i++) {
+    while (*removed < DOOMED_STEP_KEYS && bytes < DOOMED_STEP_BYTES) {
         MDB_val key = {SCOPE_BYTES, (void *)scope->id}, stored;
         int found = mdb_cursor_get(cursor, &key, &stored, MDB_SET_RANGE);
         *is_empty = found == MDB_NOTFOUND || (found == 0 && !doomed_is_in(&key, scope));
@@ -185,12 +186,13 @@ static int doomed_remove_some(MDB_cursor *cursor, const struct scope *scope, boo
         int error = storage_error("cursor_del", mdb_cursor_del(cursor, 0));
         if (error != 0)
             return error;
+        ++*removed;
     }
     return 0;
 }
 
 static int doomed_do_step(struct doomed *doomed, MDB_txn *txn, const struct scope *scope,
-                          struct doomed_record *record)
+                          struct doomed_record *record, unsigned *removed)
 {
     struct doomed_pending *pending = doomed_find_pending(doomed, scope);
     MDB_cursor *cursor;
@@ -199,7 +201,7 @@ static int doomed_do_step(struct doomed *doomed, MDB_txn *txn, const struct scop
     int error = storage_error("cursor", mdb_cursor_open(txn, doomed->values, &cursor));
     if (error != 0)
         return error;
-    error = doomed_remove_some(cursor, scope, &record->is_empty);
+    error = doomed_remove_some(cursor, scope, &record->is_empty, removed);
     mdb_cursor_close(cursor);
     if (error != 0)
         return error;
@@ -211,17 +213,13 @@ static int doomed_do_step(struct doomed *doomed, MDB_txn *txn, const struct scop
 }
 
 int doomed_purge(struct doomed *doomed, MDB_txn *txn, const struct scope *scope, uint64_t step,
-                 int *outcome)
+                 unsigned *removed)
 {
     struct doomed_record record = {0};
 
-    *outcome = 0;
+    *removed = 0;
     int error = doomed_get(doomed, txn, scope, &record);
-    if (error == E_NOT_FOUND) {
-        *outcome = E_NOT_FOUND;
-        return 0;
-    }
     if (error != 0 || record.is_empty || record.steps != step)
         return error;
-    return doomed_do_step(doomed, txn, scope, &record);
+    return doomed_do_step(doomed, txn, scope, &record, removed);
 }

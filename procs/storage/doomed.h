@@ -9,7 +9,8 @@
  *     doomed: scope(16) -> index(8) stamp_ms(8) steps(8) is_empty(8)
  *
  * The scopes that are not yet empty are kept in memory too, in the order in which their keys were
- * deleted, as far as this process has seen it. Functions return 0, E_IO or E_CORRUPT.
+ * deleted, as far as this process has seen it. Functions return 0, E_IO or
+ * E_CORRUPT where nothing else is said.
  */
 #ifndef INSI_PROCS_STORAGE_DOOMED_H
 #define INSI_PROCS_STORAGE_DOOMED_H
@@ -45,9 +46,9 @@ int doomed_check(struct doomed *doomed, MDB_txn *txn, const struct scope *scope,
 int doomed_add(struct doomed *doomed, MDB_txn *txn, const struct scope *scope, uint64_t index,
                uint64_t stamp_ms);
 
-/* Does the step unless it was done, or the scope is empty. *outcome: E_NOT_FOUND for a scope that
- * is not doomed. */
+/* Does the step unless it was done, or the scope is empty, and says how many keys it removed.
+ * E_NOT_FOUND: the scope is not doomed. */
 int doomed_purge(struct doomed *doomed, MDB_txn *txn, const struct scope *scope, uint64_t step,
-                 int *outcome);
+                 unsigned *removed);
 
 #endif

@@ -4,7 +4,7 @@
  * or at any index it likes, since no entry depends on where transactions end. In the same
  * transaction go the applied index, what sessions remember, the log's lineage and the state hash.
  *
- * State hash: CRC-64 (ECMA) of every entry of this worker with its outcome, on top of the hash
+ * State hash: CRC-64/XZ of every entry of this worker with its outcome, on top of the hash
  * before it: index, error and the lengths of command and detail (8 bytes each, little-endian),
  * command, detail. At equal applied index it is equal on all nodes, however the entries were
  * batched; where it is not, the states are not equal either.
