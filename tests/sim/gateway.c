@@ -206,12 +206,15 @@ void sim_gateway_read(struct sim_world *world, struct sim_node *node)
         sim_gateway_go_on(world, node, number, SIM_OP_LOOK, 0);
 }
 
-static void sim_gateway_load(struct sim_world *world, const struct sim_node *node, uint32_t number)
+/* Reads the map, if it shows enough: its applied index is read in the same transaction. A map that
+ * was lost and is being made anew shows less than was there when the lease was looked at. */
+static bool sim_gateway_load(struct sim_world *world, const struct sim_node *node, uint32_t number)
 {
     struct sim_op *op = &world->ops[number];
     const struct sim_machine *map = &node->workers[op->worker].machine;
     op->found_command = map->keys[op->key].command;
     op->found_at = map->keys[op->key].index;
+    return map->applied >= op->index;
 }
 
 static void sim_gateway_read_done(struct sim_world *world, struct sim_node *node, uint32_t number)
@@ -238,14 +241,13 @@ static void sim_gateway_ask(struct sim_world *world, const struct sim_node *node
 static void sim_gateway_look(struct sim_world *world, const struct sim_node *node, uint32_t number)
 {
     struct sim_op *op = &world->ops[number];
-    bool leased = sim_node_has_lease(world, node);
-    bool shown = node->workers[op->worker].machine.applied >= node->board.announced;
-    if (leased && !shown)
-        SIM_MARK(world, read_map_behind);
-    if (!leased || !shown) {
+    if (!sim_node_has_lease(world, node)) {
         sim_gateway_ask(world, node, number);
         return;
     }
+    op->index = node->board.announced;
+    if (op->index < node->board.applied[op->worker])
+        op->index = node->board.applied[op->worker];
     op->epoch = node->board.epoch;
     op->term = node->board.term;
     sim_gateway_go_on(world, node, number, SIM_OP_LOAD, sim_gateway_pause(world));
@@ -275,8 +277,12 @@ void sim_gateway_read_on(struct sim_world *world, struct sim_node *node, uint32_
         sim_gateway_look(world, node, number);
         break;
     case SIM_OP_LOAD:
-        sim_gateway_load(world, node, number);
-        sim_gateway_go_on(world, node, number, SIM_OP_AGAIN, sim_gateway_pause(world));
+        if (sim_gateway_load(world, node, number)) {
+            sim_gateway_go_on(world, node, number, SIM_OP_AGAIN, sim_gateway_pause(world));
+            break;
+        }
+        SIM_MARK(world, read_map_behind);
+        sim_gateway_ask(world, node, number);
         break;
     case SIM_OP_AGAIN:
         sim_gateway_again(world, node, number);
@@ -341,14 +347,13 @@ void sim_gateway_applied(struct sim_world *world, struct sim_node *node, uint32_
         uint32_t number = node->open[i];
         const struct sim_op *op = &world->ops[number];
         if (op->state != SIM_OP_WAIT || op->worker != worker ||
-            op->index > node->workers[worker].machine.applied) {
+            !sim_gateway_load(world, node, number)) {
             i++;
             continue;
         }
         SIM_MARK(world, read_by_index);
         if (!sim_node_leads(node))
             SIM_MARK(world, read_by_follower);
-        sim_gateway_load(world, node, number);
         sim_gateway_read_done(world, node, number); /* another one takes its place */
     }
 }

@@ -57,7 +57,7 @@ static uint64_t sim_net_arrival(struct sim_world *world, uint32_t from, uint32_t
     uint64_t at = world->now_ns + sim_net_delay(world);
     if (at < world->clog_until[from][to])
         at = world->clog_until[from][to];
-    if (!profile->reorder && at < world->link_free_ns[from][to])
+    if ((!profile->reorder || world->calm) && at < world->link_free_ns[from][to])
         at = world->link_free_ns[from][to];
     world->link_free_ns[from][to] = at;
     return at;

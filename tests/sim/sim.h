@@ -91,6 +91,7 @@ struct sim_worker {
 struct sim_board { /* shm/board.h: it outlives every process but not the machine */
     uint64_t epoch, term, lease_end_ns, announced;
     bool leads;
+    uint64_t applied[SIM_WORKERS]; /* never lowered, also when a map is lost and made anew */
 };
 
 struct sim_making { /* a snapshot whose parts are being collected */
@@ -270,7 +271,7 @@ struct sim_op {
     uint64_t try;        /* of a read */
     uint64_t asked_high; /* the highest acknowledged index when this try asked for a read index */
     uint64_t epoch, term;             /* LOOK saw */
-    uint64_t index;                   /* WAIT: until then */
+    uint64_t index;                   /* LOAD, WAIT: what the map must show */
     uint32_t found_command, found_at; /* LOAD saw */
 };
 

@@ -70,6 +70,14 @@ static void sim_worker_run(struct sim_world *world, struct sim_node *node, uint3
     sim_gateway_write_done(world, node, command, index);
 }
 
+static void sim_worker_publish(struct sim_world *world, struct sim_node *node, uint32_t number)
+{
+    uint64_t *shown = &node->board.applied[number];
+    if (*shown < node->workers[number].machine.applied)
+        *shown = node->workers[number].machine.applied;
+    sim_gateway_applied(world, node, number);
+}
+
 void sim_worker_apply(struct sim_world *world, struct sim_node *node, uint32_t number,
                       uint64_t up_to)
 {
@@ -85,7 +93,7 @@ void sim_worker_apply(struct sim_world *world, struct sim_node *node, uint32_t n
          i++)
         sim_worker_run(world, node, number, machine->applied + 1);
     sim_snapshot_collect(world, node, number);
-    sim_gateway_applied(world, node, number);
+    sim_worker_publish(world, node, number);
     sim_worker_tell_soon(world, node);
     sim_worker_schedule(world, node, number);
 }
@@ -99,7 +107,7 @@ void sim_worker_load(struct sim_world *world, struct sim_node *node, uint32_t nu
     SIM_MARK(world, worker_from_snapshot);
     *machine = node->disk.newest.machines[number];
     sim_gateway_results(world, node, number);
-    sim_gateway_applied(world, node, number);
+    sim_worker_publish(world, node, number);
 }
 
 /* ---- what raft hears --------------------------------------------------------------------------- */
@@ -154,7 +162,8 @@ void sim_worker_start(struct sim_world *world, struct sim_node *node, uint32_t n
     worker->running = true;
     if (lost) {
         SIM_MARK(world, worker_rebuilt);
-        worker->machine = node->disk.newest.machines[number];
+        worker->machine = (struct sim_machine){0};
+        sim_worker_load(world, node, number);
     }
     sim_trace(world, "%lu starts worker %u at %lu", node->id, number, worker->machine.applied);
     if (worker->machine.applied < node->log.base && !node->installing)

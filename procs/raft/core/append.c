@@ -65,19 +65,36 @@ static void raft_append_send_entries(struct raft *raft, struct raft_peer *peer)
     peer->next += count;
 }
 
-static void raft_append_flush_peer(struct raft *raft, struct raft_peer *peer)
+static void raft_append_flush_entries(struct raft *raft, struct raft_peer *peer)
 {
-    if (peer->state != RAFT_PEER_SNAPSHOT && peer->next <= raft->log.base_index)
-        raft_snap_want(raft, peer);
     if (peer->state == RAFT_PEER_PROBE && !peer->probe_sent && peer->next <= raft->log.last_index)
         raft_append_send_entries(raft, peer);
     while (peer->state == RAFT_PEER_REPLICATE && peer->next <= raft->log.last_index &&
            raft_peer_has_room(raft, peer))
         raft_append_send_entries(raft, peer);
-    if (peer->must_send)
-        raft_append_send(raft, peer,
-                         peer->state == RAFT_PEER_SNAPSHOT ? raft->log.base_index : peer->next - 1,
-                         0);
+}
+
+/* What it needs is cut off. A snapshot is for those who answer, and a failed one is not repeated
+ * before the next heartbeat. */
+static void raft_append_flush_snapshot(struct raft *raft, struct raft_peer *peer)
+{
+    if (peer->state == RAFT_PEER_REPLICATE)
+        raft_peer_probe(raft, peer, peer->next);
+    if (peer->state == RAFT_PEER_PROBE && !peer->probe_sent && raft_lease_is_active(raft, peer))
+        raft_snap_want(raft, peer);
+}
+
+static void raft_append_flush_peer(struct raft *raft, struct raft_peer *peer)
+{
+    uint64_t base = raft->log.base_index;
+    if (peer->next <= base)
+        raft_append_flush_snapshot(raft, peer);
+    else
+        raft_append_flush_entries(raft, peer);
+    if (!peer->must_send)
+        return;
+    bool cut_off = peer->next <= base || peer->state == RAFT_PEER_SNAPSHOT;
+    raft_append_send(raft, peer, cut_off ? base : peer->next - 1, 0);
 }
 
 void raft_append_flush(struct raft *raft)
@@ -178,6 +195,9 @@ static void raft_append_on_reject(struct raft *raft, struct raft_peer *peer,
     uint64_t prev = message->append_reply.prev_index;
     if (peer->state == RAFT_PEER_SNAPSHOT || prev <= peer->match)
         return; /* nothing new, or out of order */
+    if (message->append_reply.round <= peer->reset_round)
+        return; /* to an APPEND from before next was set back: else each lost or late APPEND would
+                   have all that follow it sent again, once for each of their refusals */
     if (peer->state == RAFT_PEER_PROBE && prev != peer->next - 1)
         return;
     uint64_t limit = message->append_reply.hint_index;
@@ -187,7 +207,7 @@ static void raft_append_on_reject(struct raft *raft, struct raft_peer *peer,
         limit < raft->log.base_index
             ? limit /* cut off: a snapshot */
             : raft_log_find_term_at_most(&raft->log, limit, message->append_reply.hint_term);
-    raft_peer_probe(peer, fit + 1);
+    raft_peer_probe(raft, peer, fit + 1);
 }
 
 int raft_append_on_reply(struct raft *raft, const struct raft_message *message)

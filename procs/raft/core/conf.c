@@ -36,6 +36,19 @@ bool raft_conf_is_voter(const struct raft *raft, uint64_t id)
     return member && member->voter;
 }
 
+/* A voter; and one that the newest config leaves out, until that is committed: its log may be the
+ * only one that holds it, and then nobody else can win (thesis 4.2.2). It does not count itself. */
+bool raft_conf_may_stand(const struct raft *raft)
+{
+    if (raft_conf_is_voter(raft, raft->self))
+        return true;
+    if (raft_conf_is_committed(raft) || raft->conf_count < 2 || RAFT_MUTANT(REMOVED_GIVES_UP))
+        return false;
+    const struct raft_config *before = &raft->confs[raft->conf_count - 2].config;
+    const struct raft_member *member = raft_conf_find(before, raft->self);
+    return member && member->voter;
+}
+
 uint32_t raft_conf_voters(const struct raft_config *config)
 {
     uint32_t voters = 0;

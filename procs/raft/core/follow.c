@@ -119,15 +119,28 @@ static void raft_follow_append(struct raft *raft, const struct raft_message *mes
         commit = raft->log.last_index;
     if (commit > raft->commit_index)
         raft->commit_index = commit;
+    if (commit > raft->announced_index)
+        raft->announced_index = commit;
     if (matched < raft->commit_index) /* what is committed is in every later leader's log */
         matched = raft->commit_index;
     raft_follow_answer(raft, message, matched, wrote);
 }
 
+/* Tells a former leader of the new term. It may lead that one, too, so this must not look like an
+ * answer to one of its rounds there: no round, and nothing about the log. */
+static void raft_follow_on_old_term(struct raft *raft, const struct raft_message *message)
+{
+    struct raft_message reply = raft_follow_reply(message);
+    reply.append_reply.busy = true;
+    if (!RAFT_MUTANT(ANSWER_TO_OLD_TERM))
+        reply.append_reply.round = reply.append_reply.sent_ns = 0;
+    raft_send(raft, &reply, RAFT_NONE);
+}
+
 int raft_follow_on_append(struct raft *raft, const struct raft_message *message)
 {
-    if (message->term < raft->term) { /* tells the former leader of the new term */
-        raft_follow_reject(raft, message);
+    if (message->term < raft->term) {
+        raft_follow_on_old_term(raft, message);
         return 0;
     }
     if (raft->role == RAFT_LEADER && message->term == raft->term)

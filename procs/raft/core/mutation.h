@@ -35,9 +35,12 @@
     X(TRANSFER_UNENDING, "voters honour a transfer that was given up long ago")                    \
     X(READ_BEFORE_NOOP, "read indexes are given before the term's first commit")                   \
     X(READ_OLD_ROUND, "a round that began before the question confirms it")                        \
+    X(READ_NONCE_REUSED, "a restarted follower numbers its questions from 1 again")                \
+    X(ANSWER_TO_OLD_TERM, "a refusal of an old term counts as an answer to this term's round")     \
     X(CONF_TWO_AT_ONCE, "a second change starts before the first is committed")                    \
     X(CONF_BEFORE_COMMIT, "a change starts before an own entry is committed")                      \
     X(CONF_KEPT, "a truncated config stays in effect")                                             \
+    X(REMOVED_GIVES_UP, "one that is removed does not stand while that is not committed")          \
     X(SNAPSHOT_DROPS_SUFFIX, "a snapshot that the log covers empties the log")                     \
     X(SNAPSHOT_KEEPS_CONFLICT, "a conflicting log survives behind a snapshot")
 

@@ -89,9 +89,10 @@ void raft_peer_forget_all(struct raft *raft)
         raft_peer_remove(raft, raft->peer_count - 1);
 }
 
-void raft_peer_probe(struct raft_peer *peer, uint64_t next)
+void raft_peer_probe(const struct raft *raft, struct raft_peer *peer, uint64_t next)
 {
     peer->state = RAFT_PEER_PROBE;
+    peer->reset_round = raft->round;
     peer->next = next > peer->match ? next : peer->match + 1;
     peer->probe_sent = false;
     raft_peer_clear_window(peer);

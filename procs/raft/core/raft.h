@@ -69,7 +69,7 @@ enum raft_reads { RAFT_READS_LEASE, RAFT_READS_INDEX };
 
 struct raft_options {
     uint64_t self;
-    uint64_t seed;                /* for timeouts; differs per node and start */
+    uint64_t seed;                /* differs per node and start */
     uint64_t election_timeout_ns; /* T: a voter keeps its promise to a leader so long; elections
                                      start after T to 1.5 T of silence */
     uint64_t heartbeat_ns;
@@ -148,7 +148,8 @@ struct raft_message { /* every field but APPEND's entries goes over the wire as 
         } append;
         struct {
             bool ok;
-            bool busy;           /* not ok, but not for the log's sake: a snapshot is installed */
+            bool busy;           /* not ok, but not for the log's sake: a snapshot is installed,
+                                    or the APPEND is of a term that is over */
             uint64_t match;      /* ok: on this node's disk and equal to the leader's log */
             uint64_t prev_index; /* not ok: the one that did not fit */
             uint64_t hint_index; /* not ok: nothing above can fit ... */
@@ -325,8 +326,8 @@ void raft_free(struct raft **raft);
  * one overrides it and what followed. */
 void raft_load(struct raft *raft, uint64_t index, const struct raft_entry *entry);
 
-/* 0, or E_INVALID: the message makes no sense (wrong sender, impossible numbers), and nothing was
- * changed; the update is then empty but for its standing values. */
+/* 0, or E_INVALID: the message or the snapshot makes no sense (wrong sender, impossible numbers).
+ * It was dropped; the update says what the time alone has brought, and is to be carried out. */
 int raft_step(struct raft *raft, const struct raft_event *event, struct raft_update *update);
 
 /* What the driver may ask between steps. */

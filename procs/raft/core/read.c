@@ -3,10 +3,11 @@
  *   The leader answers with its commit index at the time of the question, once an entry of its own
  *   term is committed, and when it knows that it still led after the question came: by its lease,
  * or by a majority's answers to a round that began later (L10, G4). Questions that come while such
- * a round is under way share the next one. A follower passes questions on under a nonce. A nonce is
- * used once, also when the READ is repeated, because an answer to the first may be older than the
- * questions (L10). Questions die with the term and the leader, and after an election timeout: their
- * owner asks anew.
+ * a round is under way share the next one. A follower passes questions on under a nonce; nonces
+ * count up, from a random start, so that none comes twice, not in another life either (L10). The
+ * answer to a nonce is good for all questions that were there when it was sent: for a READ that was
+ * repeated the first answer will do, or a slow leader would never be heard. Questions die with the
+ * term and the leader, and after an election timeout: their owner asks anew.
  */
 #include <string.h>
 
@@ -71,7 +72,8 @@ void raft_read_on_reply(struct raft *raft, const struct raft_message *message)
     uint32_t kept = 0;
     for (uint32_t i = 0; i < raft->question_count; i++) {
         struct raft_question *question = &raft->questions[i];
-        if (question->nonce != 0 && question->nonce == message->read_reply.id)
+        uint64_t id = message->read_reply.id;
+        if (question->nonce != 0 && question->nonce <= id && id <= raft->read_nonce)
             raft_read_answer(raft, question, message->read_reply.index, false);
         else
             raft->questions[kept++] = *question;
@@ -141,10 +143,9 @@ static void raft_read_pass_on(struct raft *raft)
     bool ask = false;
     for (uint32_t i = 0; i < raft->question_count; i++) {
         struct raft_question *question = &raft->questions[i];
-        if (question->nonce != 0 && !retry)
-            continue;
-        question->nonce = raft->read_nonce + 1;
-        ask = true;
+        ask |= question->nonce == 0 || retry;
+        if (question->nonce == 0)
+            question->nonce = raft->read_nonce + 1;
     }
     if (!ask)
         return;

@@ -39,11 +39,11 @@ void raft_snap_on_sent(struct raft *raft, const struct raft_event *event)
     if (raft->role != RAFT_LEADER || !peer || peer->state != RAFT_PEER_SNAPSHOT)
         return;
     if (event->snapshot_sent.ok) {
-        raft_peer_probe(peer, event->snapshot_sent.index + 1);
+        raft_peer_probe(raft, peer, event->snapshot_sent.index + 1);
         if (peer->next > raft->log.last_index + 1)
             peer->next = raft->log.last_index + 1;
     } else {
-        raft_peer_probe(peer, peer->match + 1);
+        raft_peer_probe(raft, peer, peer->match + 1);
     }
     peer->probe_sent = true; /* go on with the next heartbeat */
 }
@@ -86,7 +86,7 @@ int raft_snap_on_received(struct raft *raft, const struct raft_event *event)
                    !RAFT_MUTANT(SNAPSHOT_DROPS_SUFFIX);
     bool old = term < raft->term || index <= raft->commit_index || raft->installing;
     if (!old && covered)
-        raft->commit_index = index;
+        raft->commit_index = raft->announced_index = index;
     if (!old && !covered && raft->damage == RAFT_DAMAGE_NONE)
         raft_snap_install(raft, event);
     else
@@ -98,6 +98,7 @@ void raft_snap_on_installed(struct raft *raft, uint64_t index)
 {
     CHECK(raft->installing && index == raft->log.base_index);
     raft->installing = false;
+    raft->announced_index = index;
     if (index > raft->snapshot_index)
         raft->snapshot_index = index;
     if (raft->leader == RAFT_NONE || raft->leader == raft->self)

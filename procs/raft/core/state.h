@@ -37,6 +37,7 @@ struct raft_peer { /* what a leader knows of another node */
     uint64_t match;             /* on its disk and equal to this log */
     uint64_t next;              /* to be sent next */
     bool probe_sent;            /* PROBE: waits for an answer, or for the next heartbeat */
+    uint64_t reset_round;       /* when next was set back: older refusals are old news */
     bool must_send;             /* in this step, entries or not */
     uint64_t heard_ns;          /* its last answer in this term */
     uint64_t acked_round;       /* the newest round it answered ... */
@@ -69,7 +70,7 @@ struct raft_question { /* a read that waits */
     uint64_t from;     /* a peer's question at the leader; self: this node's own */
     uint64_t index;    /* leader: the commit index when its round began; 0: no round yet */
     uint64_t round;    /* leader: answers to this or a later round confirm it */
-    uint64_t nonce;    /* follower: of the READ that carries it; 0: not asked yet */
+    uint64_t nonce;    /* follower: of the first READ that carried it; 0: not asked yet */
     uint64_t until_ns; /* then refused */
 };
 
@@ -162,6 +163,7 @@ const struct raft_conf *raft_conf(const struct raft *raft); /* in effect */
 bool raft_conf_is_committed(const struct raft *raft);
 const struct raft_member *raft_conf_find(const struct raft_config *config, uint64_t id);
 bool raft_conf_is_voter(const struct raft *raft, uint64_t id);
+bool raft_conf_may_stand(const struct raft *raft);
 uint32_t raft_conf_voters(const struct raft_config *config);
 bool raft_conf_is_sole_voter(const struct raft *raft);
 bool raft_conf_is_valid(const struct raft_config *config);
@@ -215,7 +217,7 @@ bool raft_lease_is_active(const struct raft *raft, const struct raft_peer *peer)
 struct raft_peer *raft_peer_find(const struct raft *raft, uint64_t id);
 void raft_peer_sync(struct raft *raft); /* after the config in effect changed */
 void raft_peer_forget_all(struct raft *raft);
-void raft_peer_probe(struct raft_peer *peer, uint64_t next);
+void raft_peer_probe(const struct raft *raft, struct raft_peer *peer, uint64_t next);
 void raft_peer_replicate(struct raft_peer *peer);
 void raft_peer_flight_add(struct raft *raft, struct raft_peer *peer, uint64_t last, uint32_t bytes);
 void raft_peer_flight_done(struct raft *raft, struct raft_peer *peer, uint64_t match);

@@ -51,6 +51,8 @@ struct raft *raft_new(const struct raft_options *options)
     raft->commit_index = raft->apply_index = options->base_index;
     raft->announced_index = raft->durable_index = options->base_index;
     rng_init(&raft->rng, options->seed);
+    if (!RAFT_MUTANT(READ_NONCE_REUSED)) /* an answer may be one to a life before this one */
+        raft->read_nonce = rng_next(&raft->rng) >> 1;
     raft_log_init(&raft->log, options->base_index, options->base_term);
     raft_conf_append(raft, options->config_index, &options->config);
     raft->peers = mem_alloc(RAFT_PEERS_MAX * sizeof(raft->peers[0]));
@@ -152,7 +154,7 @@ static void raft_step_peer(struct raft *raft, uint64_t id, bool up)
     struct raft_peer *peer = raft_peer_find(raft, id);
     if (!peer || peer->state == RAFT_PEER_SNAPSHOT)
         return;
-    raft_peer_probe(peer, peer->match + 1); /* what was under way may be lost */
+    raft_peer_probe(raft, peer, peer->match + 1); /* what was under way may be lost */
     peer->probe_sent = !up;
     peer->must_send = up;
 }
@@ -237,17 +239,28 @@ static void raft_step_check_quorum(struct raft *raft)
         raft_role_follow(raft, raft->term, RAFT_NONE);
 }
 
+/* It would win nothing, or could not lead (N4, E8). */
+static bool raft_step_is_unfit(const struct raft *raft)
+{
+    uint64_t oldest = raft_write_oldest_ns(raft);
+    bool disk_stands =
+        oldest != RAFT_NEVER && raft->now_ns >= oldest + raft->options.election_timeout_ns;
+    return raft->installing || raft->stopping || disk_stands || raft->damage != RAFT_DAMAGE_NONE;
+}
+
 static void raft_step_election(struct raft *raft)
 {
     if (raft->now_ns < raft->election_deadline_ns)
         return;
-    if (!raft_conf_is_voter(raft, raft->self)) {
+    if (!raft_conf_may_stand(raft)) {
         raft->role = RAFT_FOLLOWER;
         raft->leader = RAFT_NONE;
         raft->election_deadline_ns = RAFT_NEVER; /* until a leader is heard again */
     } else if (raft->now_ns < raft->grace_until_ns) {
         raft->election_deadline_ns = raft->grace_until_ns;
-    } else if (raft->installing || raft->stopping || raft->damage != RAFT_DAMAGE_NONE) {
+    } else if (raft->write_durable < raft->term_write) {
+        raft_role_retry_soon(raft); /* term and vote are not on the disk: nothing leaves here */
+    } else if (raft_step_is_unfit(raft)) {
         raft->role = RAFT_FOLLOWER;
         raft->leader = RAFT_NONE;
         raft_role_restart_timer(raft);
@@ -348,10 +361,6 @@ static void raft_step_fill(struct raft *raft, struct raft_update *update)
                          : raft->durable_index;
     if (!raft->installing && apply > raft->apply_index)
         raft->apply_index = apply;
-    /* a follower announces what its leader announced */
-    if (raft->role != RAFT_LEADER && !raft->installing &&
-        raft->commit_index > raft->announced_index)
-        raft->announced_index = raft->commit_index;
     raft_step_show(raft, update);
     update->commit_index = raft->apply_index;
     update->messages = raft->messages;
