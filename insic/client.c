@@ -61,8 +61,7 @@ static int client_open_http(struct client *client)
 
 int client_open(struct client *client, const struct options *options, bool needs_token)
 {
-    *client =
-        (struct client){.options = options, .deadline_ms = clock_boot_ms() + options->timeout_ms};
+    *client = (struct client){.options = options};
     int error = client_read_config(client);
     const struct config *config = client->configured ? &client->config : NULL;
     error = error ? error : targets_choose(&client->targets, options, config);
@@ -207,10 +206,10 @@ static int client_report_unknown(const struct attempt *attempt)
 
 /* Each server gets its share of what is left of the time; a write that was sent gets all of it. */
 static void client_try(struct client *client, const struct call *call, const struct buf *body,
-                       struct attempt *attempt, unsigned left)
+                       uint64_t deadline_ms, struct attempt *attempt, unsigned left)
 {
     uint64_t now_ms = clock_boot_ms();
-    uint64_t rest_ms = client->deadline_ms > now_ms ? client->deadline_ms - now_ms : 1;
+    uint64_t rest_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 1;
     uint64_t share_ms = rest_ms / left > 0 ? rest_ms / left : 1;
     char path[128];
     CHECK((size_t)snprintf(path, sizeof(path), "%s%s", CLIENT_API, call->path) < sizeof(path));
@@ -231,12 +230,13 @@ static unsigned client_try_all(struct client *client, const struct call *call,
                                const struct attempt **out_counts)
 {
     unsigned count = client->targets.count, made = 0;
+    uint64_t deadline_ms = clock_boot_ms() + client->options->timeout_ms;
     *out_counts = NULL;
     while (made < count) {
         unsigned index = (client->first + made) % count;
         struct attempt *attempt = &attempts[made];
         attempt->target = &client->targets.list[index];
-        client_try(client, call, body, attempt, count - made);
+        client_try(client, call, body, deadline_ms, attempt, count - made);
         made++;
         if (!attempt->error)
             *out_counts = attempt;

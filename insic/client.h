@@ -3,7 +3,7 @@
  * A call is tried at one server after the other. The next one is asked when a server cannot be
  * reached or answers 503 NO_LEADER; for a read also when the answer does not come. A write whose
  * request may have reached a server is never repeated: its outcome is unknown, and the caller is
- * told so.
+ * told so. --timeout holds for one call, over all servers that are tried.
  */
 #ifndef INSI_INSIC_CLIENT_H
 #define INSI_INSIC_CLIENT_H
@@ -23,7 +23,6 @@ struct client {
     unsigned first; /* is asked first: it answered last */
     char token[TARGET_TOKEN_BYTES];
     struct http *http;
-    uint64_t deadline_ms; /* boot time; --timeout from the start */
 };
 
 /* Reads what the flags ask for. With needs_token false no token is looked for. E_USAGE, E_INVALID
