@@ -20,12 +20,14 @@
 #define INFLIGHT_ORIGINS 4096
 #define INFLIGHT_SCRATCH_KEEP (64u << 10)
 #define INFLIGHT_RETRY_BYTES (1u << 20) /* one retry: raft said that it has enough already */
+#define INFLIGHT_FIRST_SEQUENCE 2       /* 1 opens the session */
 #define INFLIGHT_EVERY_WORKER ((1u << PROC_WORKER_COUNT) - 1)
 
 struct slot {
     uint8_t *entry;
     size_t len;
     uint64_t deadline_ns;
+    uint64_t sent_ns;       /* the last time */
     inflight_done_fn *done; /* NULL: nobody waits */
     void *arg;
     uint64_t index;
@@ -33,7 +35,7 @@ struct slot {
     uint16_t origin;
     uint8_t waiting; /* workers whose result is missing */
     uint8_t workers; /* all it concerns */
-    bool is_open, is_parked, is_lost, is_recalled, opens_session;
+    bool is_open, is_parked, is_lost, is_recalled;
     int error;   /* of the first worker that had one */
     int refusal; /* the last one */
 };
@@ -47,13 +49,17 @@ struct inflight {
     struct buf scratch;
     size_t bytes;
     unsigned open_count, parked_count, alive_count;
-    uint64_t retry_ns; /* 0: nothing to retry */
+    uint64_t retry_ns;  /* 0: nothing to retry */
+    uint64_t recall_ns; /* 0: nothing under way */
+    uint64_t recall_interval_ms;
 
     uint64_t term;
     bool leader_is_known;
 
-    unsigned confirmed, asking; /* workers: know our session; are being asked to */
-    uint64_t ask_again_ns;      /* not before */
+    unsigned confirmed;       /* workers that know our session */
+    uint64_t ask_sequence;    /* of the present opening; always below the floor */
+    uint64_t ask_again_ns;    /* the others are asked again then */
+    uint64_t ask_interval_ms; /* next time after so long */
     bool is_expired;
 };
 
@@ -113,10 +119,7 @@ static void slot_finish(struct inflight *inflight, struct slot *slot, int error,
     CHECK(slot->is_open);
     slot_park(inflight, slot, false);
     slot_set_alive(inflight, slot, 0);
-    if (slot->opens_session)
-        inflight->asking &= ~(unsigned)slot->workers;
-    else
-        inflight->open_count--;
+    inflight->open_count--;
     inflight->bytes -= slot->len;
     inflight->origins[slot->origin]--;
     free(slot->entry);
@@ -150,7 +153,7 @@ static bool inflight_may_send(const struct inflight *inflight, const struct slot
 {
     if (!inflight->leader_is_known || inflight->is_expired)
         return false;
-    return slot->opens_session || (slot->workers & ~inflight->confirmed) == 0;
+    return (slot->workers & ~inflight->confirmed) == 0;
 }
 
 static void inflight_retry_later(struct inflight *inflight)
@@ -163,6 +166,9 @@ static int slot_send(struct inflight *inflight, struct slot *slot)
 {
     int error = inflight->wire.propose(inflight->wire.arg, slice_of(slot->entry, slot->len));
     if (error == 0) {
+        slot->sent_ns = inflight_now(inflight);
+        if (inflight->recall_ns == 0)
+            inflight->recall_ns = slot->sent_ns + inflight->recall_interval_ms * NS_PER_MS;
         slot_set_alive(inflight, slot, slot->alive + 1);
         slot_park(inflight, slot, false);
     } else {
@@ -244,48 +250,72 @@ static int inflight_take(struct inflight *inflight, const struct inflight_write 
     **out = fresh;
     inflight->bytes += fresh.len;
     inflight->origins[fresh.origin]++;
+    inflight->open_count++;
     return 0;
 }
 
 /* ---- the session -----------------------------------------------------------------------------
+ *
+ * A worker that does not know the session yet takes the opening's sequence for its floor, and
+ * applies nothing below. So an opening uses the sequence before all that are open. Whether it is
+ * news to a worker, or that sequence was used before, does not matter: any result at all, but
+ * E_SESSION_EXPIRED, says that the worker knows us.
  */
+
+static void inflight_ask_at_once(struct inflight *inflight)
+{
+    inflight->ask_again_ns = 0;
+    inflight->ask_interval_ms = INFLIGHT_OPEN_MIN_MS;
+}
+
+static unsigned inflight_strangers(const struct inflight *inflight)
+{
+    return INFLIGHT_EVERY_WORKER & ~inflight->confirmed;
+}
+
+static int inflight_send_opening(struct inflight *inflight, unsigned workers)
+{
+    struct command command = {.operation = COMMAND_SESSION_OPEN};
+    struct entry entry = {.session = inflight->session,
+                          .sequence = inflight->ask_sequence,
+                          .floor = inflight->ask_sequence};
+    struct buf bytes, encoded;
+    buf_init(&bytes, LIMIT_KEY_BYTES);
+    buf_init(&encoded, LIMIT_KEY_BYTES);
+    CHECK(command_encode(&bytes, &command) == 0);
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
+        if ((workers & 1u << i) != 0)
+            entry.parts[entry.part_count++] =
+                (struct entry_part){(enum proc)(PROC_FIRST_WORKER + i), buf_slice(&bytes)};
+    }
+    CHECK(entry_encode(&encoded, &entry) == 0);
+    int error = inflight->wire.propose(inflight->wire.arg, buf_slice(&encoded));
+    buf_fini(&encoded);
+    buf_fini(&bytes);
+    return error;
+}
 
 /* Asks the workers that have not confirmed our session to open it. */
 static void inflight_open_session(struct inflight *inflight)
 {
-    unsigned missing = INFLIGHT_EVERY_WORKER & ~inflight->confirmed & ~inflight->asking;
     uint64_t now_ns = inflight_now(inflight);
-    if (missing == 0 || !inflight->leader_is_known || inflight->is_expired ||
+    if (inflight_strangers(inflight) == 0 || !inflight->leader_is_known || inflight->is_expired ||
         now_ns < inflight->ask_again_ns)
         return;
-    struct command command = {.operation = COMMAND_SESSION_OPEN};
-    struct entry_part parts[PROC_WORKER_COUNT];
-    struct buf bytes;
-    struct inflight_write write = {.parts = parts,
-                                   .deadline_ns = now_ns + INFLIGHT_OPEN_MS * NS_PER_MS};
-    buf_init(&bytes, LIMIT_KEY_BYTES);
-    CHECK(command_encode(&bytes, &command) == 0);
-    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
-        if ((missing & 1u << i) != 0)
-            parts[write.part_count++] =
-                (struct entry_part){(enum proc)(PROC_FIRST_WORKER + i), buf_slice(&bytes)};
-    }
-    struct slot *slot = NULL;
-    inflight->ask_again_ns = now_ns + INFLIGHT_OPEN_AGAIN_MS * NS_PER_MS;
-    if (inflight_take(inflight, &write, &slot) == 0) {
-        slot->opens_session = true;
-        inflight->asking |= missing;
-        slot_send(inflight, slot);
-    }
-    buf_fini(&bytes);
+    inflight->ask_sequence = inflight->floor - 1;
+    inflight_send_opening(inflight, inflight_strangers(inflight));
+    inflight->ask_again_ns = now_ns + inflight->ask_interval_ms * NS_PER_MS;
+    inflight->ask_interval_ms = 2 * inflight->ask_interval_ms < INFLIGHT_OPEN_MAX_MS
+                                    ? 2 * inflight->ask_interval_ms
+                                    : INFLIGHT_OPEN_MAX_MS;
 }
 
 /* The opening was refused for good: what waits for it is refused likewise, and surely not done. */
-static void inflight_fail_waiting(struct inflight *inflight, unsigned workers, int error)
+static void inflight_fail_waiting(struct inflight *inflight, int error)
 {
     for (uint64_t at = inflight->floor, end = inflight->next; at < end; at++) {
         struct slot *slot = inflight_find(inflight, at);
-        if (slot != NULL && !slot->opens_session && (slot->workers & workers) != 0 &&
+        if (slot != NULL && (slot->workers & inflight_strangers(inflight)) != 0 &&
             slot_is_clean(slot))
             slot_finish(inflight, slot, error, slice_of(NULL, 0));
     }
@@ -299,7 +329,9 @@ struct inflight *inflight_new(uint64_t session, const struct inflight_wire *wire
     struct inflight *inflight = mem_alloc(sizeof(*inflight));
     inflight->wire = *wire;
     inflight->session = session;
-    inflight->next = inflight->floor = 1;
+    inflight->next = inflight->floor = INFLIGHT_FIRST_SEQUENCE;
+    inflight->recall_interval_ms = INFLIGHT_RECALL_MS;
+    inflight_ask_at_once(inflight);
     inflight->slots = mem_alloc(LIMIT_SESSION_WINDOW * sizeof(struct slot));
     buf_init(&inflight->scratch, LIMIT_ENTRY_BYTES);
     return inflight;
@@ -327,7 +359,6 @@ int inflight_add(struct inflight *inflight, const struct inflight_write *write, 
     if (error != 0)
         return error;
     *ticket = inflight->next - 1;
-    inflight->open_count++;
     if (inflight_may_send(inflight, slot))
         slot_send(inflight, slot);
     else
@@ -358,6 +389,7 @@ void inflight_on_leader(struct inflight *inflight, uint64_t term, bool is_known)
         if (slot != NULL)
             slot_park(inflight, slot, true);
     }
+    inflight_ask_at_once(inflight);
     inflight_open_session(inflight);
     inflight_send_parked(inflight, SIZE_MAX);
 }
@@ -376,35 +408,58 @@ void inflight_on_raft_down(struct inflight *inflight)
     }
 }
 
+static bool inflight_is_for_now(int error)
+{
+    return error == E_NO_LEADER || error == E_NOT_LEADER || error == E_BUSY;
+}
+
 void inflight_on_refuse(struct inflight *inflight, uint64_t session, uint64_t sequence, int error)
 {
     struct slot *slot = session == inflight->session ? inflight_find(inflight, sequence) : NULL;
+    if (session == inflight->session && sequence == inflight->ask_sequence) {
+        if (!inflight_is_for_now(error))
+            inflight_fail_waiting(inflight, error);
+        return;
+    }
     if (slot == NULL || slot->alive == 0)
         return;
     slot_set_alive(inflight, slot, slot->alive - 1);
     slot->refusal = error;
-    bool for_now = error == E_NO_LEADER || error == E_NOT_LEADER || error == E_BUSY;
-    if (slot_is_clean(slot) && !for_now) {
-        unsigned failed = slot->opens_session ? slot->workers & ~inflight->confirmed : 0;
+    if (slot_is_clean(slot) && !inflight_is_for_now(error)) {
         slot_finish(inflight, slot, error, slice_of(NULL, 0));
-        inflight_fail_waiting(inflight, failed, error);
     } else if (slot->alive == 0) {
         slot_park(inflight, slot, true);
         inflight_retry_later(inflight);
     }
 }
 
+/* Asks these workers for the results of what was sent up to then and may have been applied. */
+static bool inflight_recall(struct inflight *inflight, unsigned workers, uint64_t sent_ns)
+{
+    bool has_recalled = false;
+    for (uint64_t at = inflight->floor; at < inflight->next; at++) {
+        struct slot *slot = inflight_find(inflight, at);
+        if (slot == NULL || slot_is_clean(slot) || slot->sent_ns > sent_ns)
+            continue;
+        for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
+            if ((slot->waiting & workers & 1u << i) == 0)
+                continue;
+            slot->is_recalled = has_recalled = true;
+            inflight->wire.recall(inflight->wire.arg, (enum proc)(PROC_FIRST_WORKER + i), at);
+        }
+    }
+    return has_recalled;
+}
+
 void inflight_on_worker_up(struct inflight *inflight, enum proc worker)
 {
     unsigned bit = inflight_worker_bit(worker);
-    for (uint64_t at = inflight->floor; at < inflight->next; at++) {
-        struct slot *slot = inflight_find(inflight, at);
-        if (slot == NULL || (slot->waiting & bit) == 0 || slot_is_clean(slot))
-            continue;
-        slot->is_recalled = true;
-        if (inflight->wire.recall(inflight->wire.arg, worker, at) != 0)
-            return; /* gone again: the next connection asks anew */
+    if ((inflight->confirmed & bit) == 0) {
+        /* It may have opened our session and found nobody to tell. */
+        inflight_ask_at_once(inflight);
+        inflight_open_session(inflight);
     }
+    inflight_recall(inflight, bit, UINT64_MAX);
 }
 
 /* A worker does not know our session any more. */
@@ -415,7 +470,7 @@ static void inflight_on_forgotten(struct inflight *inflight, struct slot *slot, 
     inflight->is_expired = true;
     inflight->confirmed &= ~bit;
     bool was_only_copy = slot->alive <= 1 && !slot->is_lost && !slot->is_recalled;
-    if (was_only_copy && slot->waiting == slot->workers && !slot->opens_session) {
+    if (was_only_copy && slot->waiting == slot->workers) {
         slot_set_alive(inflight, slot, 0);
         slot_park(inflight, slot, true);
     } else {
@@ -423,13 +478,24 @@ static void inflight_on_forgotten(struct inflight *inflight, struct slot *slot, 
     }
 }
 
+static void inflight_on_known(struct inflight *inflight, unsigned bit)
+{
+    if ((inflight->confirmed & bit) != 0 || inflight->is_expired)
+        return;
+    inflight->confirmed |= bit;
+    inflight_send_parked(inflight, SIZE_MAX);
+}
+
 void inflight_on_result(struct inflight *inflight, enum proc worker, uint64_t sequence,
                         const struct inflight_outcome *outcome)
 {
     unsigned bit = inflight_worker_bit(worker);
     struct slot *slot = inflight_find(inflight, sequence);
+    if (outcome->error != E_SESSION_EXPIRED)
+        inflight_on_known(inflight, bit);
     if (slot == NULL || (slot->waiting & bit) == 0)
         return;
+    inflight->recall_interval_ms = INFLIGHT_RECALL_MS;
     if (outcome->error == E_SESSION_EXPIRED) {
         inflight_on_forgotten(inflight, slot, bit);
         return;
@@ -437,13 +503,19 @@ void inflight_on_result(struct inflight *inflight, enum proc worker, uint64_t se
     slot->waiting &= (uint8_t)~bit;
     slot->index = outcome->index > slot->index ? outcome->index : slot->index;
     slot->error = slot->error != 0 ? slot->error : outcome->error;
-    bool confirms = slot->opens_session && outcome->error == 0;
-    if (confirms)
-        inflight->confirmed |= bit;
     if (slot->waiting == 0)
         slot_finish(inflight, slot, slot->error, outcome->detail);
-    if (confirms)
-        inflight_send_parked(inflight, SIZE_MAX);
+}
+
+/* Workers that owe a result for long are asked for it, less and less often while none comes. */
+static void inflight_recall_late(struct inflight *inflight, uint64_t now_ns)
+{
+    uint64_t before_ns = now_ns - INFLIGHT_RECALL_MS * NS_PER_MS;
+    if (inflight_recall(inflight, INFLIGHT_EVERY_WORKER, before_ns) &&
+        inflight->recall_interval_ms < INFLIGHT_RECALL_MAX_MS)
+        inflight->recall_interval_ms *= 2;
+    inflight->recall_ns =
+        inflight->floor < inflight->next ? now_ns + inflight->recall_interval_ms * NS_PER_MS : 0;
 }
 
 void inflight_tick(struct inflight *inflight)
@@ -453,6 +525,8 @@ void inflight_tick(struct inflight *inflight)
     inflight_open_session(inflight);
     if (inflight->retry_ns != 0 && inflight->retry_ns <= now_ns)
         inflight_send_parked(inflight, INFLIGHT_RETRY_BYTES);
+    if (inflight->recall_ns != 0 && inflight->recall_ns <= now_ns)
+        inflight_recall_late(inflight, now_ns);
 }
 
 uint64_t inflight_due_ns(const struct inflight *inflight)
@@ -460,9 +534,11 @@ uint64_t inflight_due_ns(const struct inflight *inflight)
     uint64_t due_ns = UINT64_MAX;
     if (inflight->floor < inflight->next)
         due_ns = inflight_slot(inflight, inflight->floor)->deadline_ns;
+    if (inflight->floor < inflight->next && inflight->recall_ns != 0 &&
+        inflight->recall_ns < due_ns)
+        due_ns = inflight->recall_ns;
     if (inflight->leader_is_known && !inflight->is_expired) {
-        unsigned missing = INFLIGHT_EVERY_WORKER & ~inflight->confirmed & ~inflight->asking;
-        if (missing != 0 && inflight->ask_again_ns < due_ns)
+        if (inflight_strangers(inflight) != 0 && inflight->ask_again_ns < due_ns)
             due_ns = inflight->ask_again_ns;
         if (inflight->retry_ns != 0 && inflight->retry_ns < due_ns)
             due_ns = inflight->retry_ns;
@@ -483,13 +559,13 @@ void inflight_renew(struct inflight *inflight, uint64_t session)
     inflight->session = session;
     inflight->is_expired = false;
     inflight->confirmed = 0;
-    inflight->ask_again_ns = 0;
+    inflight_ask_at_once(inflight);
     inflight->leader_is_known = false; /* the links are made anew */
     for (uint64_t at = inflight->floor, end = inflight->next; at < end; at++) {
         struct slot *slot = inflight_find(inflight, at);
         if (slot == NULL)
             continue;
-        if (!slot_is_clean(slot) || slot->opens_session) {
+        if (!slot_is_clean(slot)) {
             slot_finish(inflight, slot, E_OUTCOME_UNKNOWN, slice_of(NULL, 0));
             continue;
         }

@@ -21,6 +21,10 @@
  * (inflight_renew). A command that was refused so is proposed again there if it cannot have been
  * applied before: its only copy met the forgetful worker, and no result can have been lost.
  *
+ * Results that never came. A worker tells a result only to a gateway that it is connected to, and
+ * the two ends of a link do not come up at the same instant. So whoever comes up is asked for what
+ * is open (RECALL), and so is, after INFLIGHT_RECALL_MS, a worker that owes us a result that long.
+ *
  * Given up sequences: once a client has been told E_OUTCOME_UNKNOWN, the floor of later entries
  * passes its sequence, and a worker applies nothing below the floor: a copy that is still under way
  * somewhere comes to nothing after the next write of this session.
@@ -40,8 +44,10 @@
 #define INFLIGHT_BYTES (64u << 20)
 #define INFLIGHT_PER_ORIGIN 256
 #define INFLIGHT_RETRY_MS 25
-#define INFLIGHT_OPEN_MS 5000      /* of one attempt to open the session */
-#define INFLIGHT_OPEN_AGAIN_MS 250 /* after one that failed */
+#define INFLIGHT_RECALL_MS 100      /* without a result: the worker is asked for it, again ... */
+#define INFLIGHT_RECALL_MAX_MS 1600 /* ... after twice the time, up to this, while none comes */
+#define INFLIGHT_OPEN_MIN_MS 250    /* until the session's opening is tried again, doubling ... */
+#define INFLIGHT_OPEN_MAX_MS 5000   /* ... up to this */
 
 struct inflight_outcome {
     /* 0, a stored code of a worker, or E_NO_LEADER, E_BUSY, E_STORAGE_FULL, E_TOO_LARGE,

@@ -94,6 +94,7 @@ static void fake_apply_bytes(struct fake *fake, struct slice bytes)
         if (!fake->results_are_lost)
             fake_send_result(fake, entry.parts[i].worker, &result);
     }
+    fake_storage_reach(fake);
     fake_set_lease(fake, fake->has_lease); /* the announced commit */
 }
 

@@ -142,11 +142,20 @@ void fake_storage_apply(struct fake *fake, const struct entry *entry, const stru
         if (command.operation != COMMAND_SESSION_OPEN)
             result->error = fake_run(fake, txn, &command, result->detail);
         cr_assert_eq(map_write_commit(fake->map, fake->index), 0);
-        board_write_applied(fake->board, PROC_STORAGE, fake->index);
         fake->applied += command.operation != COMMAND_SESSION_OPEN;
     }
     if (command.operation != COMMAND_SESSION_OPEN && fake->result_count < FAKE_RESULTS_MAX)
         fake->results[fake->result_count++] = *result;
+}
+
+void fake_storage_reach(struct fake *fake)
+{
+    MDB_txn *txn;
+    if (map_applied_index(fake->map) < fake->index) {
+        cr_assert_eq(map_write_begin(fake->map, &txn), 0);
+        cr_assert_eq(map_write_commit(fake->map, fake->index), 0);
+    }
+    board_write_applied(fake->board, PROC_STORAGE, fake->index);
 }
 
 void fake_add_key(struct fake *fake, const char *name, char out[TOKEN_APIKEY_BYTES])

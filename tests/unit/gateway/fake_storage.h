@@ -10,4 +10,7 @@
 void fake_storage_apply(struct fake *fake, const struct entry *entry, const struct entry_part *part,
                         struct fake_result *result);
 
+/* Storage's applied index goes on with every entry, whoever it was for. */
+void fake_storage_reach(struct fake *fake);
+
 #endif

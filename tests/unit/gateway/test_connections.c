@@ -1,0 +1,279 @@
+/* test_connections.c - a real gateway and its connections: pipelines, bad framing, and the end. */
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fake_node.h"
+
+#define BASE "/db/api/v1"
+#define SET "{\"key\":\"k\",\"value\":\"v\"}"
+
+static struct fake fake;
+
+static void start(void)
+{
+    fake_start(&fake, NULL);
+}
+
+static void stop(void)
+{
+    fake_stop(&fake);
+}
+
+TestSuite(connections, .init = start, .fini = stop, .timeout = 60);
+
+static void expect_answer(int fd, int status, const char *error_type)
+{
+    struct answer answer;
+    cr_assert(client_read(&fake, fd, &answer, true));
+    answer_expect(&answer, status, error_type);
+    answer_fini(&answer);
+}
+
+static void send_text(int fd, const char *text)
+{
+    client_send(fd, text, strlen(text));
+}
+
+Test(connections, a_pipeline_is_answered_in_order)
+{
+    char bytes[512], expected[16];
+    int fd = client_connect(&fake);
+    for (unsigned i = 0; i < 100; i++) {
+        char body[64];
+        snprintf(body, sizeof(body), "{\"key\":\"k\",\"value\":\"%u\"}", i);
+        client_send(fd, bytes,
+                    client_format(bytes, sizeof(bytes), "POST", BASE "/set", fake_root(), body));
+        client_send(
+            fd, bytes,
+            client_format(bytes, sizeof(bytes), "GET", BASE "/get?key=k", fake_root(), NULL));
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        struct answer answer;
+        expect_answer(fd, 200, NULL);
+        cr_assert(client_read(&fake, fd, &answer, true));
+        snprintf(expected, sizeof(expected), "%u", i);
+        cr_assert_str_eq(answer_text(&answer, "data"), expected);
+        answer_fini(&answer);
+    }
+    close(fd);
+}
+
+Test(connections, a_long_pipeline_lets_others_in)
+{
+    char bytes[512];
+    size_t len = client_format(bytes, sizeof(bytes), "GET", BASE "/ping", fake_root(), NULL);
+    char *all = malloc(1000 * len);
+    int greedy = client_connect(&fake);
+    for (unsigned i = 0; i < 1000; i++)
+        memcpy(all + i * len, bytes, len);
+    client_send(greedy, all, 1000 * len);
+    struct answer other = client_call(&fake, "GET", BASE "/ping", fake_root(), NULL);
+    answer_expect(&other, 200, NULL);
+    answer_fini(&other);
+    for (unsigned i = 0; i < 1000; i++)
+        expect_answer(greedy, 200, NULL);
+    close(greedy);
+    free(all);
+}
+
+Test(connections, an_error_in_a_pipeline_hits_only_its_request)
+{
+    char bytes[512];
+    int fd = client_connect(&fake);
+    client_send(fd, bytes,
+                client_format(bytes, sizeof(bytes), "POST", BASE "/set", fake_root(), "{bad"));
+    client_send(fd, bytes,
+                client_format(bytes, sizeof(bytes), "GET", BASE "/ping", fake_root(), NULL));
+    expect_answer(fd, 400, "BAD_REQUEST");
+    expect_answer(fd, 200, NULL);
+    close(fd);
+}
+
+Test(connections, ambiguous_framing_is_refused_and_nothing_is_smuggled)
+{
+    static const char *const framings[] = {
+        "Content-Length: 5\r\nContent-Length: 50\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "transfer-encoding: chunked\r\nTRANSFER-ENCODING: chunked\r\n",
+    };
+    char hidden[512], head[512];
+    client_format(hidden, sizeof(hidden), "POST", BASE "/set", fake_root(), SET);
+    for (size_t i = 0; i < sizeof(framings) / sizeof(framings[0]); i++) {
+        int fd = client_connect(&fake);
+        snprintf(head, sizeof(head),
+                 "POST " BASE "/delete HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n%s\r\n"
+                 "0\r\n\r\n",
+                 fake_root(), framings[i]);
+        send_text(fd, head);
+        send_text(fd, hidden);
+        expect_answer(fd, 400, "BAD_REQUEST");
+        cr_expect(client_is_closed(&fake, fd, 5000), "%s", framings[i]);
+        close(fd);
+    }
+    cr_assert_eq(fake.applied, 0);
+}
+
+Test(connections, what_h2o_refuses_by_itself_has_our_error_body)
+{
+    static const struct {
+        const char *rest;
+        int status;
+        const char *error_type;
+    } bad[] = {
+        {"Content-Length: 99999999999\r\n\r\n{", 413, "PAYLOAD_TOO_LARGE"},
+        {"Content-Length: x\r\n\r\n{", 400, "BAD_REQUEST"},
+        {"Content-Length: -1\r\n\r\n{", 400, "BAD_REQUEST"},
+        {"Transfer-Encoding: gzip\r\n\r\n{", 400, "BAD_REQUEST"},
+        {"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "BAD_REQUEST"},
+        {"Content-Length: 5\r\nExpect: a miracle\r\n\r\n{", 400, "BAD_REQUEST"},
+    };
+    char head[512];
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct answer answer;
+        int fd = client_connect(&fake);
+        snprintf(head, sizeof(head),
+                 "POST " BASE "/set HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n%s", fake_root(),
+                 bad[i].rest);
+        send_text(fd, head);
+        cr_assert(client_read(&fake, fd, &answer, true), "%s", bad[i].rest);
+        answer_expect(&answer, bad[i].status, bad[i].error_type);
+        cr_expect_not_null(strcasestr(answer.head, "content-type: application/json"));
+        answer_fini(&answer);
+        close(fd);
+    }
+}
+
+Test(connections, chunked_bodies_work_and_have_the_same_limit)
+{
+    char head[512], chunk[70000];
+    struct answer answer;
+    int fd = client_connect(&fake);
+    snprintf(head, sizeof(head),
+             "POST " BASE "/set HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n"
+             "Transfer-Encoding: chunked\r\n\r\n",
+             fake_root());
+    send_text(fd, head);
+    send_text(fd, "a\r\n{\"key\":\"k\"\r\nc\r\n,\"value\":\"v\"\r\n1\r\n}\r\n0\r\n\r\n");
+    expect_answer(fd, 200, NULL);
+    close(fd);
+
+    fd = client_connect(&fake);
+    send_text(fd, head);
+    size_t len = (size_t)sprintf(chunk, "10000\r\n");
+    memset(chunk + len, ' ', 0x10000);
+    memcpy(chunk + len + 0x10000, "\r\n", 2);
+    for (unsigned i = 0; i < 40; i++)
+        client_send(fd, chunk, len + 0x10000 + 2);
+    cr_assert(client_read(&fake, fd, &answer, true));
+    answer_expect(&answer, 413, "PAYLOAD_TOO_LARGE");
+    answer_fini(&answer);
+    close(fd);
+}
+
+Test(connections, headers_have_their_limit)
+{
+    char *head = malloc(40000);
+    int len =
+        sprintf(head, "GET " BASE "/ping HTTP/1.1\r\nAuthorization: %s\r\nX-Large: ", fake_root());
+    memset(head + len, 'x', 17 << 10);
+    strcpy(head + len + (17 << 10), "\r\n\r\n");
+    int fd = client_connect(&fake);
+    send_text(fd, head);
+    expect_answer(fd, 400, "BAD_REQUEST");
+    close(fd);
+    free(head);
+}
+
+Test(connections, http_2_is_not_spoken_in_clear_text)
+{
+    struct answer answer;
+    int fd = client_connect(&fake);
+    send_text(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    cr_assert(client_read(&fake, fd, &answer, false));
+    cr_assert_eq(answer.status, 400);
+    answer_fini(&answer);
+    close(fd);
+}
+
+Test(connections, somebody_who_never_says_anything_is_given_up)
+{
+    int silent = client_connect(&fake), slow = client_connect(&fake);
+    send_text(slow, "GET /heal");
+    cr_assert(client_is_closed(&fake, silent, 13000));
+    cr_assert(client_is_closed(&fake, slow, 3000));
+    close(silent);
+    close(slow);
+}
+
+/* ---- the end ---- */
+
+static void expect_end(int expected)
+{
+    int status = 0;
+    FAKE_WAIT(&fake, fake_gateway_has_ended(&fake, &status));
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == expected, "%d", status);
+}
+
+Test(connections, a_stop_without_connections_is_at_once)
+{
+    uint64_t started_ms = clock_boot_ms();
+    fake_supervisor_says(&fake, PROC_CONTROL_STOP);
+    expect_end(0);
+    cr_assert_lt(clock_boot_ms() - started_ms, 1000);
+}
+
+Test(connections, a_stop_lets_requests_finish_and_idle_connections_go)
+{
+    char bytes[512];
+    int idle = client_connect(&fake), busy = client_connect(&fake);
+    size_t len = client_format(bytes, sizeof(bytes), "GET", BASE "/ping", fake_root(), NULL);
+    client_send(idle, bytes, len);
+    expect_answer(idle, 200, NULL);
+    fake.mode = FAKE_HOLD;
+    len = client_format(bytes, sizeof(bytes), "POST", BASE "/set", fake_root(), SET);
+    client_send(busy, bytes, len);
+    FAKE_WAIT(&fake, fake.held_count > 0);
+    fake_supervisor_says(&fake, PROC_CONTROL_STOP);
+    fake_pass_ms(&fake, 50);
+    client_send(idle, bytes,
+                client_format(bytes, sizeof(bytes), "GET", BASE "/ping", fake_root(),
+                              NULL)); /* was on its way */
+    struct answer answer;
+    cr_assert(client_read(&fake, idle, &answer, true));
+    answer_expect(&answer, 200, NULL);
+    cr_assert_not_null(strstr(answer.head, "Connection: close"));
+    answer_fini(&answer);
+    cr_assert(client_is_closed(&fake, idle, 5000));
+    fake_pass_ms(&fake, 300);
+    cr_assert_not(fake_gateway_has_ended(&fake, &(int){0}));
+    fake.mode = FAKE_APPLY;
+    fake_apply_held(&fake); /* the session's opening, or the write itself */
+    cr_assert(client_read(&fake, busy, &answer, true));
+    answer_expect(&answer, 200, NULL);
+    answer_fini(&answer);
+    expect_end(0);
+    close(idle);
+    close(busy);
+}
+
+Test(connections, a_stop_does_not_wait_for_ever)
+{
+    char bytes[512];
+    int busy = client_connect(&fake);
+    fake.mode = FAKE_LOSE;
+    client_send(busy, bytes,
+                client_format(bytes, sizeof(bytes), "POST", BASE "/set", fake_root(), SET));
+    FAKE_WAIT(&fake, fake.proposals > 0);
+    fake_supervisor_says(&fake, PROC_CONTROL_STOP);
+    expect_end(0);
+    close(busy);
+}
+
+Test(connections, a_heartbeat_is_answered)
+{
+    fake_supervisor_says(&fake, PROC_CONTROL_HEARTBEAT);
+    FAKE_WAIT(&fake, fake.heartbeat_echoed);
+}
