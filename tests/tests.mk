@@ -11,16 +11,26 @@ test: deps
 	$(Q)$(MAKE) --no-print-directory sim
 	$(Q)$(MAKE) --no-print-directory system
 
-ifneq ($(wildcard tests/sim/*.c),)
-SIM := $(BUILD)/tests/raft-sim
-$(eval $(call program,$(BUILD)/tests/raft-sim,$(call src,tests/sim),$(LIB_CORE) $(LIB_BASE),$(LIBS_BASE)))
-## make sim SEEDS=N   N seeds of the cluster simulation
+# The Raft simulation: seeds, and the core's deliberate faults, for which it is built once more.
+SIM_SRC     := $(call src,tests/sim)
+MUTANTS_SRC := $(call src,tests/sim/mutants) $(filter-out tests/sim/main.c,$(SIM_SRC)) $(CORE_SRC)
+MUTANTS_OBJ := $(patsubst %.c,$(BUILD)/obj-mutants/%.o,$(MUTANTS_SRC))
+$(eval $(call program,$(BUILD)/tests/raft-sim,$(SIM_SRC),$(LIB_CORE) $(LIB_BASE),$(LIBS_BASE)))
+$(BUILD)/obj-mutants/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$< with faults)
+	$(Q)$(CC) $(CPPFLAGS_ALL) -DRAFT_MUTATIONS $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+$(BUILD)/tests/raft-mutants: $(MUTANTS_OBJ) $(LIB_BASE)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(MUTANTS_OBJ) $(LIB_BASE) $(LIBS_BASE)
+-include $(MUTANTS_OBJ:.o=.d)
+
+## make sim SEEDS=N   N seeds of the cluster simulation; then the core's deliberate faults
 SEEDS ?= 2000
-sim: $(SIM)
-	$(Q)$(SIM) --seeds $(SEEDS)
-else
-sim:
-endif
+sim: $(BUILD)/tests/raft-sim $(BUILD)/tests/raft-mutants
+	$(Q)$(BUILD)/tests/raft-sim --seeds $(SEEDS)
+	$(Q)$(BUILD)/tests/raft-mutants
 
 ## make system        system tests: real nodes, real processes, killed for real
 system: all

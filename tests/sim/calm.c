@@ -12,7 +12,7 @@
 
 /* ---- who must do without whom ------------------------------------------------------------------- */
 
-static bool sim_calm_is_learner(const struct sim_world *world, uint64_t id)
+bool sim_calm_is_learner(const struct sim_world *world, uint64_t id)
 {
     for (uint32_t i = 0; i < world->node_count; i++)
         for (uint32_t k = 0; k < world->nodes[i].config->count; k++)

@@ -113,8 +113,8 @@ static void sim_members_transfer(struct sim_world *world, struct sim_node *leade
 static void sim_members_wipe(struct sim_world *world)
 {
     struct sim_node *victim = sim_nemesis_pick(world);
-    if (!victim)
-        return;
+    if (!victim || sim_calm_is_learner(world, victim->id))
+        return; /* it may be promoted just now */
     for (uint32_t i = 0; i < world->node_count; i++) {
         const struct sim_node *node = &world->nodes[i];
         if (!node->gone && node->config->count > 0 &&

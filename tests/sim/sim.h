@@ -419,6 +419,7 @@ void sim_nemesis_act(struct sim_world *world);
 struct sim_node *sim_nemesis_pick(struct sim_world *world); /* a machine that is up, or NULL */
 void sim_links_break(struct sim_world *world, enum sim_fault fault, uint64_t until);
 void sim_members_act(struct sim_world *world, enum sim_fault fault);
+bool sim_calm_is_learner(const struct sim_world *world, uint64_t id); /* by any disk */
 void sim_calm_begin(struct sim_world *world);
 bool sim_calm_done(struct sim_world *world); /* all is well; fails the seed when it is too late */
 

@@ -283,7 +283,7 @@ struct raft_update {
     uint32_t append_skip;               /* RECEIVED */
     bool truncated; /* entries at or above append_first were in the log and are gone */
 
-    bool board_changed; /* duty 3: any of term and the four below */
+    bool board_changed; /* duty 3: any of term and the four below; always after START */
     enum raft_role role;
     uint64_t leader;       /* RAFT_NONE: not known */
     uint64_t lease_end_ns; /* 0: no lease */

@@ -46,6 +46,7 @@ struct raft *raft_new(const struct raft_options *options)
     raft->self = options->self;
     raft->term = options->term;
     raft->vote = options->vote;
+    raft->shown.term = UINT64_MAX; /* the first update shows everything */
     raft->workers_ok = true;
     raft->snapshot_index = options->snapshot_index;
     raft->commit_index = raft->apply_index = options->base_index;
