@@ -2,6 +2,7 @@
 #include "procs/gateway/http.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -113,9 +114,18 @@ static void http_on_accept_timer(void *arg)
     http_resume(&gateway->http.admin);
 }
 
+/* h2o looks at the certificate only when a client begins to speak, which may be after a reload. */
+struct http_connection {
+    struct gateway *gateway;
+    SSL_CTX *ssl; /* held; NULL: clear text */
+};
+
 static void http_on_connection_closed(void *data)
 {
-    struct gateway *gateway = data;
+    struct http_connection *connection = data;
+    struct gateway *gateway = connection->gateway;
+    SSL_CTX_free(connection->ssl);
+    free(connection);
     CHECK(gateway->http.connections-- > 0);
     if (gateway->http.public.is_paused || gateway->http.admin.is_paused)
         timer_set_by(&gateway->http.accept_timer, 0);
@@ -137,6 +147,20 @@ static void http_rest(struct gateway *gateway, int why)
     http_pause(&http->admin);
 }
 
+static void http_serve(struct http_listener *listener, h2o_socket_t *client)
+{
+    struct http *http = &listener->gateway->http;
+    struct http_connection *connection = mem_alloc(sizeof(*connection));
+    *connection = (struct http_connection){listener->gateway, listener->accept.ssl_ctx};
+    if (connection->ssl != NULL)
+        SSL_CTX_up_ref(connection->ssl);
+    client->on_close.cb = http_on_connection_closed;
+    client->on_close.data = connection;
+    http->connections++;
+    timer_set_by(&http->sweep_timer, clock_boot_ns() + HTTP_SWEEP_MS * NS_PER_MS);
+    h2o_accept(&listener->accept, client);
+}
+
 static void http_on_accept(h2o_socket_t *socket, const char *error)
 {
     struct http_listener *listener = socket->data;
@@ -155,11 +179,7 @@ static void http_on_accept(h2o_socket_t *socket, const char *error)
                 http_rest(gateway, errno);
             return;
         }
-        http->connections++;
-        client->on_close.cb = http_on_connection_closed;
-        client->on_close.data = gateway;
-        timer_set_by(&http->sweep_timer, clock_boot_ns() + HTTP_SWEEP_MS * NS_PER_MS);
-        h2o_accept(&listener->accept, client);
+        http_serve(listener, client);
     }
 }
 
@@ -237,9 +257,9 @@ static void http_count_descriptors(struct http *http)
 {
     struct rlimit limit = {.rlim_cur = 1024};
     CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    http->connections_max = limit.rlim_cur > 2 * HTTP_RESERVED_FDS && limit.rlim_cur < UINT32_MAX
-                                ? (unsigned)limit.rlim_cur - HTTP_RESERVED_FDS
-                                : HTTP_RESERVED_FDS;
+    http->connections_max = HTTP_RESERVED_FDS; /* at least; then descriptors may run out */
+    if (limit.rlim_cur / 2 > HTTP_RESERVED_FDS && limit.rlim_cur < UINT32_MAX)
+        http->connections_max = (unsigned)limit.rlim_cur - HTTP_RESERVED_FDS;
 }
 
 static void http_on_idle_timer(void *arg);

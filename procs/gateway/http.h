@@ -24,7 +24,7 @@
 #define HTTP_BODY_BYTES_PER_S (64u << 10)
 #define HTTP_ANSWER_MS 60000
 #define HTTP_SWEEP_MS 1000
-#define HTTP_RESERVED_FDS 128
+#define HTTP_RESERVED_FDS 128u
 #define HTTP_PIPELINE_TURN 64
 #define HTTP_STOP_IDLE_MS 100 /* for connections that are idle when the process is to end */
 #define HTTP_STOP_MS 6000     /* for all; the supervisor gives 10 s for the whole node */

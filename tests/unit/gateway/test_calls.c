@@ -226,9 +226,9 @@ Test(calls, keys_and_values_have_their_limits)
     snprintf(target, sizeof(target), BASE "/iterate/prefix?prefix=%s", key);
     expect_get(target, 400, "KEY_TOO_LONG");
     char *large = malloc((1 << 20) + 100);
-    strcpy(large, "{\"key\":\"k\",\"value\":\"");
-    memset(large + strlen(large), 'v', (1 << 20) + 1);
-    strcpy(large + 20 + (1 << 20) + 1, "\"}");
+    char *at = stpcpy(large, "{\"key\":\"k\",\"value\":\"");
+    memset(at, 'v', (1 << 20) + 1);
+    stpcpy(at + (1 << 20) + 1, "\"}");
     expect_post(BASE "/set", large, 400, "VALUE_TOO_LARGE");
     free(large);
 }

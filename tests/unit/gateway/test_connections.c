@@ -164,7 +164,7 @@ Test(connections, chunked_bodies_work_and_have_the_same_limit)
     send_text(fd, head);
     size_t len = (size_t)sprintf(chunk, "10000\r\n");
     memset(chunk + len, ' ', 0x10000);
-    memcpy(chunk + len + 0x10000, "\r\n", 2);
+    stpcpy(chunk + len + 0x10000, "\r\n");
     for (unsigned i = 0; i < 40; i++)
         client_send(fd, chunk, len + 0x10000 + 2);
     cr_assert(client_read(&fake, fd, &answer, true));
@@ -179,7 +179,7 @@ Test(connections, headers_have_their_limit)
     int len =
         sprintf(head, "GET " BASE "/ping HTTP/1.1\r\nAuthorization: %s\r\nX-Large: ", fake_root());
     memset(head + len, 'x', 17 << 10);
-    strcpy(head + len + (17 << 10), "\r\n\r\n");
+    stpcpy(head + len + (17 << 10), "\r\n\r\n");
     int fd = client_connect(&fake);
     send_text(fd, head);
     expect_answer(fd, 400, "BAD_REQUEST");

@@ -87,14 +87,13 @@ Test(json, invalid_utf_8_and_lone_surrogates_are_malformed)
 static char *nested(const char *open, const char *close, unsigned depth)
 {
     char *text = calloc(1, 32 + depth * (strlen(open) + strlen(close)));
-    strcpy(text, "{\"a\":");
-    char *at = text + strlen(text);
+    char *at = stpcpy(text, "{\"a\":");
     for (unsigned i = 0; i < depth; i++)
         at = stpcpy(at, open);
     at = stpcpy(at, "1");
     for (unsigned i = 0; i < depth; i++)
         at = stpcpy(at, close);
-    strcpy(at, "}");
+    stpcpy(at, "}");
     return text;
 }
 
@@ -118,10 +117,10 @@ Test(json, depth_is_bounded_before_anything_is_parsed)
 Test(json, brackets_in_strings_are_text)
 {
     json_t *root;
-    char text[400] = "{\"a\":\"";
+    char text[400], *at = stpcpy(text, "{\"a\":\"");
     for (unsigned i = 0; i < 100; i++)
-        strcat(text, "[{");
-    strcat(text, "\\\"[[\\\\\"}");
+        at = stpcpy(at, "[{");
+    stpcpy(at, "\\\"[[\\\\\"}");
     cr_assert_eq(parse(slice_text(text), &root), JSON_OK);
     json_decref(root);
 }
@@ -133,7 +132,7 @@ Test(json, the_number_of_values_is_bounded)
     char *text = malloc(len), *at = stpcpy(text, "{\"a\":[");
     while ((size_t)(at - text) < len - 8)
         at = stpcpy(at, "1,");
-    strcpy(at, "1]}");
+    stpcpy(at, "1]}");
     cr_expect_eq(parse(slice_text(text), &root), JSON_TOO_MANY_VALUES);
     free(text);
 }

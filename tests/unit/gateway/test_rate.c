@@ -16,9 +16,9 @@ static struct rate *rate;
 
 static void start(void)
 {
-    strcpy(path, "/tmp/insi-rate-XXXXXX");
+    char *end = stpcpy(path, "/tmp/insi-rate-XXXXXX");
     cr_assert_not_null(mkdtemp(path));
-    strcat(path, "/rate");
+    stpcpy(end, "/rate");
     cr_assert_eq(rate_open(&rate, path), 0);
 }
 
