@@ -58,6 +58,12 @@ static void sim_carry_install(struct sim_world *world, struct sim_node *node,
                               const struct raft_update *update)
 {
     CHECK(node->arriving && node->arriving->index == update->install_index);
+    const struct sim_entry *held = sim_log_at(&node->log, update->install_index);
+    if (held && held->term == update->install_term)
+        sim_fail(world, "contract", "node %lu throws away a log that holds all of the snapshot",
+                 node->id);
+    if (held)
+        SIM_MARK(world, snapshot_over_conflict);
     if (update->write == 0 && update->term != node->disk.term && node->disk.queued == 0)
         sim_fail(world, "durability", "node %lu installs with a term that it did not write",
                  node->id);
@@ -81,6 +87,9 @@ void sim_carry_sync(struct sim_world *world, struct sim_node *node)
     uint64_t takes = profile->fsync_ns / 2 + sim_below(world, profile->fsync_ns + 1);
     if (!world->calm && sim_chance(world, profile->fsync_slow_permille))
         takes = sim_below(world, 2 * profile->election_ns);
+    for (uint32_t i = 0; i < disk->queued; i++)
+        if (disk->queue[i].snapshot)
+            takes += sim_below(world, profile->election_ns);
     uint64_t at = world->now_ns + takes;
     if (at < disk->stalled_until)
         at = disk->stalled_until;
@@ -116,6 +125,30 @@ static void sim_carry_marks(struct sim_world *world, const struct sim_node *node
         SIM_MARK(world, sole_voter);
     if (update->snapshot_ignored)
         SIM_MARK(world, snapshot_ignored);
+}
+
+/* Rules of raft.h that need no oracle. */
+static void sim_carry_check(struct sim_world *world, const struct sim_node *node,
+                            const struct raft_update *update)
+{
+    if (raft_last_index(node->raft) != sim_log_last(&node->log))
+        sim_fail(world, "contract", "node %lu thinks its log ends at %lu, not %lu", node->id,
+                 raft_last_index(node->raft), sim_log_last(&node->log));
+    if (node->board.lease_end_ns > sim_node_clock(world, node) && update->role != RAFT_LEADER)
+        sim_fail(world, "contract", "node %lu steps down and does not drop its lease", node->id);
+    if (!update->config_changed && !update->truncated)
+        return;
+    for (uint64_t i = sim_log_last(&node->log); i > node->log.base; i--) {
+        const struct sim_entry *entry = sim_log_at(&node->log, i);
+        if (!entry->config)
+            continue;
+        if (update->config_index != i || sim_keep_config(world, update->config) != entry->config)
+            sim_fail(world, "contract", "node %lu goes by the members of %lu, the newest are of "
+                     "%lu", node->id, update->config_index, i);
+        return;
+    }
+    if (update->config_index > node->log.base)
+        sim_fail(world, "contract", "node %lu goes by members that are not in its log", node->id);
 }
 
 static void sim_carry_board(struct sim_world *world, struct sim_node *node,
@@ -178,6 +211,7 @@ void sim_carry_out(struct sim_world *world, struct sim_node *node, const struct 
         sim_carry_write(world, node, update);
     if (update->install)
         sim_carry_install(world, node, update);
+    sim_carry_check(world, node, update);
     sim_check_update(world, node, update);
     if (update->config_changed) {
         node->config = sim_keep_config(world, update->config);

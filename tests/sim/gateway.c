@@ -315,6 +315,7 @@ void sim_gateway_question(struct sim_world *world, struct sim_node *node, uint64
     uint32_t number = (uint32_t)(read_id >> GATEWAY_TRY_SHIFT);
     struct raft_event event = {.kind = RAFT_EVENT_READ, .read_id = read_id};
     struct raft_update update;
+    world->ops[number].asked_ns = sim_node_clock(world, node);
     sim_node_step(world, node, &event, &update);
     const struct sim_op *op = &world->ops[number];
     if (update.refusal != RAFT_TAKEN && op->state == SIM_OP_ASK &&
@@ -335,6 +336,8 @@ void sim_gateway_answer(struct sim_world *world, struct sim_node *node,
         return;
     }
     sim_check_answer(world, op, read->index);
+    if (sim_node_leads(node))
+        sim_check_confirmed(world, node, op->asked_ns);
     op->index = read->index;
     op->state = SIM_OP_WAIT;
     sim_gateway_applied(world, node, op->worker);

@@ -1,9 +1,15 @@
 /* links.c - what happens to the network between nodes. */
 #include "tests/sim/sim.h"
 
+/* Leaders are hit more often than by chance. */
 static uint32_t sim_links_any(struct sim_world *world)
 {
-    return (uint32_t)sim_below(world, world->node_count);
+    uint32_t any = (uint32_t)sim_below(world, world->node_count);
+    bool leader = sim_chance(world, 400);
+    for (uint32_t i = 0; i < world->node_count && leader; i++)
+        if (sim_node_leads(&world->nodes[i]))
+            any = i;
+    return any;
 }
 
 static void sim_links_cut(struct sim_world *world, uint32_t from, uint32_t to, uint64_t until)

@@ -36,6 +36,7 @@
     X(snapshot_sent, "snapshots sent")                                                             \
     X(snapshot_failed, "snapshots that did not arrive")                                            \
     X(snapshot_installed, "snapshots installed")                                                   \
+    X(snapshot_over_conflict, "... over a log that conflicted with it")                            \
     X(snapshot_ignored, "snapshots not needed")                                                    \
     X(snapshot_torn, "crashes within an install")                                                  \
     X(append_while_installing, "appends answered with busy")                                       \

@@ -39,7 +39,9 @@ static bool sim_members_change(struct sim_world *world, struct sim_node *leader,
     struct raft_update update;
     sim_trace(world, "change %d of %lu at %lu", (int)kind, id, leader->id);
     sim_node_step(world, leader, &event, &update);
-    if (update.refusal != RAFT_TAKEN)
+    if (update.refusal == RAFT_TAKEN)
+        sim_nemesis_chase(world);
+    else
         SIM_MARK(world, config_refused);
     return update.refusal == RAFT_TAKEN;
 }
@@ -77,6 +79,8 @@ static void sim_members_remove(struct sim_world *world, struct sim_node *leader)
 {
     const struct raft_config *config = leader->config;
     uint64_t id = config->members[sim_below(world, config->count)].id;
+    if (sim_chance(world, 300))
+        id = leader->id;
     for (uint32_t i = 0; i < config->count; i++)
         if (sim_node_by_id(world, config->members[i].id)->gone)
             id = config->members[i].id;
@@ -105,7 +109,9 @@ static void sim_members_transfer(struct sim_world *world, struct sim_node *leade
     bool asked = leader->asked_transfer;
     leader->asked_transfer = true;
     sim_node_step(world, leader, &event, &update);
-    if (update.refusal != RAFT_TAKEN)
+    if (update.refusal == RAFT_TAKEN)
+        sim_nemesis_chase(world);
+    else
         leader->asked_transfer = asked;
 }
 

@@ -20,10 +20,13 @@ static uint64_t sim_nemesis_span(struct sim_world *world)
     return sim_chance(world, 500) ? sim_below(world, timeout) : sim_below(world, 4 * timeout);
 }
 
+/* A supervisor starts a process again at once, if it can. */
 static void sim_nemesis_later(struct sim_world *world, const struct sim_node *node,
                               enum sim_event_kind kind, uint64_t a, uint64_t b)
 {
-    sim_push(world, (struct sim_event){.time = world->now_ns + sim_nemesis_span(world),
+    uint64_t wait = sim_chance(world, 500) ? sim_below(world, world->profile.election_ns / 10)
+                                           : sim_nemesis_span(world);
+    sim_push(world, (struct sim_event){.time = world->now_ns + wait,
                                        .kind = kind,
                                        .node = sim_node_number(world, node),
                                        .only_in = kind == SIM_MACHINE_START ? 0 : node->boot,
@@ -122,14 +125,31 @@ static struct sim_node *sim_nemesis_victim(struct sim_world *world)
     return node;
 }
 
-void sim_nemesis_act(struct sim_world *world)
+/* Trouble seldom comes alone: some faults follow right behind another event. */
+void sim_nemesis_chase(struct sim_world *world)
 {
+    static const enum sim_fault chasers[] = {
+        SIM_FAULT_kill_raft, SIM_FAULT_kill_machine, SIM_FAULT_isolate,    SIM_FAULT_deafen,
+        SIM_FAULT_cut_link,  SIM_FAULT_cut_one_way,  SIM_FAULT_pause_raft, SIM_FAULT_transfer,
+    };
+    if (world->scripted || world->calm || !sim_chance(world, world->profile.chase_permille))
+        return;
+    uint64_t which = sim_below(world, sizeof(chasers) / sizeof(chasers[0]));
     sim_push(world, (struct sim_event){.time = world->now_ns +
-                                               sim_below(world, 2 * world->profile.nemesis_gap_ns),
-                                       .kind = SIM_NEMESIS});
+                                               sim_below(world, world->profile.election_ns / 2),
+                                       .kind = SIM_NEMESIS,
+                                       .a = 1 + chasers[which]});
+}
+
+/* chosen: one more than the fault; 0: any. */
+void sim_nemesis_act(struct sim_world *world, uint64_t chosen)
+{
+    uint64_t gap = sim_below(world, 2 * world->profile.nemesis_gap_ns);
+    if (chosen == 0)
+        sim_push(world, (struct sim_event){.time = world->now_ns + gap, .kind = SIM_NEMESIS});
     if (world->profile.weight_sum == 0)
         return;
-    enum sim_fault fault = sim_nemesis_choose(world);
+    enum sim_fault fault = chosen > 0 ? (enum sim_fault)(chosen - 1) : sim_nemesis_choose(world);
     uint64_t until = world->now_ns + sim_nemesis_span(world);
     struct sim_node *node = sim_nemesis_victim(world);
     if (fault == SIM_FAULT_kill_all)

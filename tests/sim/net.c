@@ -88,6 +88,10 @@ void sim_net_send(struct sim_world *world, struct sim_node *from,
     sim_check_message(world, from, message);
     if (from->term_high < message->term)
         from->term_high = message->term;
+    if (message->kind == RAFT_MESSAGE_TIMEOUT_NOW) {
+        from->timeout_now.term = message->term;
+        from->timeout_now.round = message->timeout_now.round;
+    }
     sim_net_marks(world, from, message);
     struct sim_node *to = sim_node_by_id(world, message->to);
     if (!to)

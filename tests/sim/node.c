@@ -191,6 +191,8 @@ void sim_node_receive(struct sim_world *world, struct sim_node *node, struct sim
     node->receiving = message;
     sim_node_step(world, node, &event, &update);
     node->receiving = NULL;
+    if (message->raft.kind == RAFT_MESSAGE_APPEND && update.term == message->raft.term)
+        sim_promise_hear(world, node, &message->raft);
 }
 
 void sim_node_time(struct sim_world *world, struct sim_node *node)

@@ -8,7 +8,8 @@
  *                        entry of the leader's own term; it never changes (oracle_log.c)
  *   state machines       each applies exactly what is committed; a command takes effect once
  *   membership           one change at a time, of one voter at most, after an own commit
- *   leases               one at a time; given up before TIMEOUT_NOW (oracle_lead.c)
+ *   leases               one at a time; given up before TIMEOUT_NOW (oracle_lead.c); backed by
+ *                        promises of a majority of the voters, which are kept (oracle_promise.c)
  *   linearizability      by witness: replies carry the log index, log order must respect real time
  *                        (oracle_client.c)
  */
@@ -69,6 +70,15 @@ void sim_check_update(struct sim_world *world, const struct sim_node *node,
 void sim_check_lease(struct sim_world *world, const struct sim_node *node);
 bool sim_node_has_lease(const struct sim_world *world, const struct sim_node *node);
 const struct sim_leader *sim_oracle_leader(const struct sim_oracle *oracle, uint64_t term);
+
+/* oracle_promise.c */
+void sim_promise_hear(struct sim_world *world, struct sim_node *node,
+                      const struct raft_message *append);
+void sim_check_promise(struct sim_world *world, const struct sim_node *node,
+                       const struct raft_update *update);
+void sim_check_backed(struct sim_world *world, const struct sim_node *node);
+void sim_check_confirmed(struct sim_world *world, const struct sim_node *node,
+                         uint64_t asked_ns);
 
 /* oracle_client.c */
 void sim_check_asked(struct sim_world *world, struct sim_op *op);

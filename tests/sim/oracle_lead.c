@@ -56,8 +56,10 @@ static void sim_check_new_leader(struct sim_world *world, const struct sim_node 
 
 void sim_check_lease(struct sim_world *world, const struct sim_node *node)
 {
-    if (sim_node_has_lease(world, node))
-        sim_check_no_other_lease(world, node, "takes a lease");
+    if (!sim_node_has_lease(world, node))
+        return;
+    sim_check_no_other_lease(world, node, "takes a lease");
+    sim_check_backed(world, node);
 }
 
 void sim_check_update(struct sim_world *world, const struct sim_node *node,
@@ -71,5 +73,6 @@ void sim_check_update(struct sim_world *world, const struct sim_node *node,
     if (update->role == RAFT_LEADER && node->role == RAFT_LEADER && update->term != node->term)
         sim_fail(world, "election safety", "node %lu leads on from term %lu to %lu", node->id,
                  node->term, update->term);
+    sim_check_promise(world, node, update);
     sim_check_commit(world, node, update);
 }

@@ -45,7 +45,7 @@ static void sim_profile_machine(struct sim_world *world)
     profile->gateway_pause_permille = (uint32_t)sim_draw_some(world, 300, 10, 300);
     static const uint32_t spreads[] = {0, 100, 10000, 52000}; /* 52000 / 2^20 is just below 5 % */
     profile->clock_spread = spreads[sim_below(world, 4)];
-    profile->snapshot_gap = sim_draw_some(world, 300, 1, 60);
+    profile->snapshot_gap = sim_draw_some(world, 300, 1, sim_chance(world, 500) ? 6 : 60);
 }
 
 static void sim_profile_core(struct sim_world *world)
@@ -93,6 +93,7 @@ void sim_profile_draw(struct sim_world *world)
     profile->client_gap_ns = profile->election_ns / sim_draw(world, 2, 20);
     profile->nemesis_gap_ns = profile->election_ns * sim_draw(world, 2, 12) / 4;
     profile->chaos_ns = profile->election_ns * sim_draw(world, 15, 45);
+    profile->chase_permille = (uint32_t)sim_draw_some(world, 300, 100, 900);
     profile->leave_some_broken = sim_chance(world, 500);
 }
 

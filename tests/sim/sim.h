@@ -25,6 +25,7 @@
 #define SIM_NODES_MAX 12  /* members at the start and those that join later */
 #define SIM_WORKERS 3     /* state workers of a node; command c belongs to worker c % 3 */
 #define SIM_KEYS 4        /* registers of a worker; command c writes key c / 3 % 4 */
+#define SIM_PROMISES 4
 #define SIM_OPS_MAX 1024  /* what clients ask in one seed */
 #define SIM_OPEN_MAX 48   /* ... at one node, unanswered */
 #define SIM_BATCH_MAX 8   /* commands in one proposal */
@@ -94,6 +95,12 @@ struct sim_board { /* shm/board.h: it outlives every process but not the machine
     uint64_t applied[SIM_WORKERS]; /* never lowered, also when a map is lost and made anew */
 };
 
+struct sim_promise { /* what a node has promised by hearing a leader; it outlives the process */
+    uint64_t to, term, floor;
+    uint64_t sent_ns;     /* of the newest APPEND, by the leader's clock */
+    uint64_t until_world; /* no vote for others before */
+};
+
 struct sim_making { /* a snapshot whose parts are being collected */
     struct sim_snapshot *snapshot; /* NULL: none */
     bool have[SIM_WORKERS];
@@ -136,6 +143,11 @@ struct sim_node {
     bool removed;        /* once; ids are not used again */
     uint64_t term_high;    /* that others have heard, from all its incarnations */
     uint64_t applied_high; /* that raft was told in this incarnation */
+
+    struct sim_promise promises[SIM_PROMISES]; /* to the last few leaders, the newest first */
+    struct {
+        uint64_t term, round;
+    } timeout_now; /* the newest that it sent */
 
     struct sim_worker workers[SIM_WORKERS];
     struct sim_board board;
@@ -180,7 +192,7 @@ enum sim_event_kind {
     /* for the world */
     SIM_MACHINE_START,
     SIM_CLIENT,
-    SIM_NEMESIS,
+    SIM_NEMESIS, /* a: a certain fault, more 1 */
     SIM_HEAL, /* a, b: the link; node: unused */
     SIM_CALM
 };
@@ -247,6 +259,7 @@ struct sim_profile {
     uint64_t uncommitted_bytes;
     bool manual_promotion;
     uint32_t weights[SIM_FAULTS], weight_sum;
+    uint32_t chase_permille; /* another fault right behind a change, a transfer, a snapshot */
     uint64_t chaos_ns;
     bool leave_some_broken; /* in the end, when faults are over for the others */
 };
@@ -270,6 +283,7 @@ struct sim_op {
     uint64_t floor;      /* what this key had for sure when the client asked */
     uint64_t try;        /* of a read */
     uint64_t asked_high; /* the highest acknowledged index when this try asked for a read index */
+    uint64_t asked_ns;   /* ... by this node's clock, when its raft process heard of it */
     uint64_t epoch, term;             /* LOOK saw */
     uint64_t index;                   /* LOAD, WAIT: what the map must show */
     uint32_t found_command, found_at; /* LOAD saw */
@@ -415,7 +429,8 @@ void sim_gateway_applied(struct sim_world *world, struct sim_node *node, uint32_
 void sim_gateway_kill(struct sim_world *world, struct sim_node *node);
 
 /* nemesis.c, links.c, members.c, calm.c: faults, and what happens when they are over */
-void sim_nemesis_act(struct sim_world *world);
+void sim_nemesis_act(struct sim_world *world, uint64_t chosen);
+void sim_nemesis_chase(struct sim_world *world);
 struct sim_node *sim_nemesis_pick(struct sim_world *world); /* a machine that is up, or NULL */
 void sim_links_break(struct sim_world *world, enum sim_fault fault, uint64_t until);
 void sim_members_act(struct sim_world *world, enum sim_fault fault);

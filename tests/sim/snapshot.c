@@ -7,6 +7,8 @@
 #include "tests/sim/oracle.h"
 #include "tests/sim/sim.h"
 
+#define SNAPSHOT_LAG_MAX 500 /* entries that are kept for a living peer */
+
 /* ---- making ----------------------------------------------------------------------------------- */
 
 uint64_t sim_snapshot_stop_at(const struct sim_node *node, uint32_t worker)
@@ -67,6 +69,23 @@ void sim_snapshot_begin(struct sim_world *world, struct sim_node *node)
         sim_snapshot_collect(world, node, i);
 }
 
+/* The log is cut behind the older snapshot, but a leader leaves what a living peer still lacks, within
+ * bounds: else the log runs away from a peer that is being sent a snapshot, again and again (N5). */
+static uint64_t sim_snapshot_cut(const struct sim_world *world, const struct sim_node *node)
+{
+    uint64_t cut = node->disk.floor.index, last = sim_log_last(&node->log);
+    struct raft_peer_status peers[RAFT_MEMBERS_MAX];
+    uint32_t count = sim_node_leads(node)
+                         ? raft_peers(node->raft, sim_node_clock(world, node), peers)
+                         : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t needs = peers[i].snapshot ? node->log.base : peers[i].match_index;
+        if (peers[i].active && needs < cut && last - needs < SNAPSHOT_LAG_MAX)
+            cut = needs;
+    }
+    return cut;
+}
+
 void sim_snapshot_written(struct sim_world *world, struct sim_node *node,
                           const struct sim_snapshot *snapshot)
 {
@@ -75,7 +94,7 @@ void sim_snapshot_written(struct sim_world *world, struct sim_node *node,
         return; /* another one came from outside meanwhile */
     node->disk.floor = node->disk.newest;
     node->disk.newest = *snapshot;
-    uint64_t floor = node->disk.floor.index;
+    uint64_t floor = sim_snapshot_cut(world, node);
     SIM_MARK(world, snapshot_made);
     sim_trace(world, "%lu has made snapshot %lu, log cut at %lu", node->id, snapshot->index,
               floor);
@@ -99,14 +118,16 @@ void sim_snapshot_send(struct sim_world *world, struct sim_node *node, uint64_t 
     uint32_t a = sim_node_number(world, node), b = sim_node_number(world, to);
     bool arrives = !sim_net_is_cut(world, a, b) && to->up && (world->calm || !sim_chance(world, 100));
     uint64_t at = world->now_ns + sim_net_delay(world);
+    uint64_t late = 3 * world->profile.election_ns;
     if (arrives)
         at += sim_below(world, world->profile.election_ns);
     SIM_MARK(world, snapshot_sent);
+    sim_nemesis_chase(world);
     if (!arrives)
         SIM_MARK(world, snapshot_failed);
     for (uint32_t copies = arrives ? 1 + sim_chance(world, world->profile.duplicate_permille) : 0;
          copies > 0; copies--)
-        sim_push(world, (struct sim_event){.time = at + sim_below(world, copies * SIM_MS),
+        sim_push(world, (struct sim_event){.time = at + (copies > 1 ? sim_below(world, late) : 0),
                                            .kind = SIM_SNAPSHOT_ARRIVED,
                                            .node = b,
                                            .a = node->id,

@@ -206,7 +206,7 @@ static bool sim_dispatch_world(struct sim_world *world, struct sim_node *node,
         return false;
     case SIM_NEMESIS:
         if (!world->calm)
-            sim_nemesis_act(world);
+            sim_nemesis_act(world, event->a);
         return false;
     case SIM_CALM:
         if (!world->calm)

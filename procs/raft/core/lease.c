@@ -23,7 +23,7 @@ static uint64_t raft_lease_quorum(const struct raft *raft, raft_lease_value_fn *
     if (raft_conf_is_voter(raft, raft->self))
         values[count++] = own;
     for (uint32_t i = 0; i < raft->peer_count; i++)
-        if (raft->peers[i].voter)
+        if (raft->peers[i].voter || (RAFT_MUTANT(LEASE_BY_LEARNERS) && !raft->peers[i].leaving))
             values[count++] = value(raft, &raft->peers[i]);
     return raft_quorum_value(values, count);
 }

@@ -14,12 +14,14 @@ void raft_role_restart_timer(struct raft *raft)
                                  (raft->workers_ok ? 0 : timeout);
 }
 
-/* After an election that nobody won. No promise is at stake, so not a whole timeout. */
+/* After an election that nobody won. No promise is at stake, so not a whole timeout; but who asks
+ * for real votes gives them more time, because a new try makes the answers to the last one void. */
 void raft_role_retry_soon(struct raft *raft)
 {
     uint64_t timeout = raft->options.election_timeout_ns;
-    raft->election_deadline_ns =
-        raft->now_ns + timeout / 4 + rng_below(&raft->rng, timeout / 2 + 1);
+    raft->election_deadline_ns = raft->now_ns +
+                                 (raft->role == RAFT_CANDIDATE ? timeout / 2 : timeout / 4) +
+                                 rng_below(&raft->rng, timeout / 2 + 1);
 }
 
 void raft_role_lose_lease(struct raft *raft)

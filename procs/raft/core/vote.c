@@ -45,12 +45,18 @@ static void raft_vote_ask(struct raft *raft, bool pre, const struct raft_message
     }
 }
 
-static void raft_vote_note(struct raft *raft, uint64_t id, bool granted)
+static bool raft_vote_is_noted(const struct raft *raft, uint64_t id)
 {
     for (uint32_t i = 0; i < raft->vote_count; i++)
         if (raft->votes[i].id == id)
-            return;
-    if (raft->vote_count == RAFT_MEMBERS_MAX || !raft_conf_is_voter(raft, id))
+            return true;
+    return false;
+}
+
+static void raft_vote_note(struct raft *raft, uint64_t id, bool granted)
+{
+    if (raft->vote_count == RAFT_MEMBERS_MAX || !raft_conf_is_voter(raft, id) ||
+        raft_vote_is_noted(raft, id))
         return;
     raft->votes[raft->vote_count].id = id;
     raft->votes[raft->vote_count].granted = granted;
@@ -114,11 +120,13 @@ void raft_vote_stand(struct raft *raft)
     raft_vote_ask(raft, true, NULL);
 }
 
-/* A candidate's own vote counts when it is on the disk. */
+/* A candidate's own vote counts when it is on the disk; the others hear of it only then. */
 void raft_vote_on_persisted(struct raft *raft)
 {
-    if (raft->role != RAFT_CANDIDATE || raft->write_durable < raft->term_write)
+    if (raft->role != RAFT_CANDIDATE || raft->write_durable < raft->term_write ||
+        raft_vote_is_noted(raft, raft->self))
         return;
+    raft_role_retry_soon(raft);
     raft_vote_note(raft, raft->self, true);
     raft_vote_count(raft);
 }
