@@ -13,9 +13,13 @@
 
 int client_connect(struct fake *fake)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(fake->port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return client_connect_to(fake->port);
+}
+
+int client_connect_to(uint16_t port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     return fd;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,10 +36,12 @@ static void fake_write_config(const struct fake *fake, const char *settings, int
                        "dataDir: %s/data\n"
                        "shmDir: %s/shm\n"
                        "nodes:\n"
-                       "  node0: {raftBinding: \"127.0.0.1:1\", httpBinding: \"127.0.0.1:2\", "
+                       "  node0: {raftBinding: \"127.0.0.1:1\", httpBinding: \"127.0.0.1:2\", %s"
                        "nodeSecret: \"the node's own secret\"}\n"
                        "%s",
-                       fake->dir, fake->dir, settings != NULL ? settings : "");
+                       fake->dir, fake->dir,
+                       fake->admin_port != 0 ? "adminBinding: \"127.0.0.1:3\", " : "",
+                       settings != NULL ? settings : "");
     cr_assert(len > 0 && (size_t)len < sizeof(text));
     *fd = memfd_create("config", MFD_CLOEXEC);
     cr_assert(*fd >= 0 && write(*fd, text, (size_t)len) == len);
@@ -303,15 +306,16 @@ void fake_reload(struct fake *fake, const char *settings)
     FAKE_WAIT(fake, fake->heartbeat_echoed);
 }
 
-static void fake_listen(struct fake *fake)
+static int fake_listen(uint16_t *port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(address);
-    fake->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(fake->listener, (struct sockaddr *)&address, sizeof(address)), 0);
-    cr_assert_eq(listen(fake->listener, 512), 0);
-    cr_assert_eq(getsockname(fake->listener, (struct sockaddr *)&address, &len), 0);
-    fake->port = ntohs(address.sin_port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_assert_eq(listen(fd, 512), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    *port = ntohs(address.sin_port);
+    return fd;
 }
 
 #define FAKE_PROGRAM "insi-gateway"
@@ -324,7 +328,8 @@ __attribute__((constructor)) static void fake_be_gateway(int argc, char **argv)
         gateway_run(argc, argv);
 }
 
-static _Noreturn void fake_exec_gateway(const struct fake *fake, int control, int config)
+static _Noreturn void fake_exec_gateway(const struct fake *fake, int control, int config,
+                                        unsigned descriptors)
 {
     char text[][16] = {FAKE_PROGRAM, "--node",        "node0",    "--index",
                        "0",          "--config-name", "test.yaml"};
@@ -334,19 +339,23 @@ static _Noreturn void fake_exec_gateway(const struct fake *fake, int control, in
         arguments[i] = text[i];
     snprintf(log, sizeof(log), "%s/log", fake->dir);
     const int from[] = {open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600), control, config,
-                        fake->listener};
-    int copies[4];
-    for (int i = 0; i < 4; i++)
+                        fake->listener, fake->admin_listener};
+    const int count = fake->admin_listener >= 0 ? 5 : 4;
+    int copies[5];
+    for (int i = 0; i < count; i++)
         copies[i] = fcntl(from[i], F_DUPFD, 100);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < count; i++)
         dup2(copies[i], STDERR_FILENO + i); /* 2, then PROC_FD_CONTROL and those behind it */
-    close_range(PROC_FD_HTTP + 1, ~0u, 0);
+    close_range((unsigned)(STDERR_FILENO + count), ~0u, 0);
+    if (descriptors != 0)
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){descriptors, descriptors});
     execv("/proc/self/exe", arguments);
     _exit(127);
 }
 
-void fake_prepare(struct fake *fake, const char *settings)
+void fake_prepare(struct fake *fake, const struct fake_options *options)
 {
+    const char *settings = options->settings;
     struct node_paths paths;
     memset(fake, 0, sizeof(*fake));
     strcpy(fake->dir, "/tmp/insi-gw-XXXXXX");
@@ -355,14 +364,15 @@ void fake_prepare(struct fake *fake, const char *settings)
     cr_assert_eq(path_make_folder(paths.run), 0);
     cr_assert_eq(path_make_folder(paths.shm), 0);
     cr_assert_eq(board_create(paths.board), 0);
-    fake_listen(fake);
+    fake->listener = fake_listen(&fake->port);
+    fake->admin_listener = options->has_admin ? fake_listen(&fake->admin_port) : -1;
 
     int control[2], config;
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
     fake_write_config(fake, settings, &config);
     fake->pid = fork();
     if (fake->pid == 0)
-        fake_exec_gateway(fake, control[1], config);
+        fake_exec_gateway(fake, control[1], config, options->descriptors);
     cr_assert(fake->pid > 0);
     close(control[1]);
     close(config);
@@ -388,7 +398,7 @@ void fake_launch(struct fake *fake)
 
 void fake_start(struct fake *fake, const char *settings)
 {
-    fake_prepare(fake, settings);
+    fake_prepare(fake, &(struct fake_options){.settings = settings});
     fake->leader_is_known = true;
     fake_set_lease(fake, true);
     fake_launch(fake);
@@ -449,6 +459,8 @@ void fake_stop(struct fake *fake)
     board_close(&fake->board);
     close(fake->control);
     close(fake->listener);
+    if (fake->admin_listener >= 0)
+        close(fake->admin_listener);
     fake_check_log(fake);
     cr_expect_eq(path_remove_tree(fake->dir), 0);
 }

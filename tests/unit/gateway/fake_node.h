@@ -40,8 +40,8 @@ struct fake_result {
 struct fake {
     char dir[64];
     pid_t pid; /* the gateway */
-    int control, listener;
-    uint16_t port;
+    int control, listener, admin_listener;
+    uint16_t port, admin_port;
     struct board *board;
     struct map *map; /* the writer's */
     struct link *raft, *workers[PROC_WORKER_COUNT];
@@ -69,11 +69,17 @@ struct fake {
     bool heartbeat_echoed; /* it has answered one */
 };
 
-/* settings: lines of YAML added to the configuration, or NULL. Starts the gateway and waits until
- * it is ready; with .leader_is_known, a lease and everything applied at once. */
+struct fake_options {
+    const char *settings; /* lines of YAML added to the configuration, or NULL */
+    bool has_admin;       /* an adminBinding too */
+    unsigned descriptors; /* RLIMIT_NOFILE of the gateway; 0: as it is */
+};
+
+/* Starts the gateway and waits until it is ready; with a leader, a lease, and everything applied at
+ * once. */
 void fake_start(struct fake *fake, const char *settings);
-/* The same, without a gateway yet: for tests that change what it meets. */
-void fake_prepare(struct fake *fake, const char *settings);
+/* The same in two steps, and with neither leader nor lease. */
+void fake_prepare(struct fake *fake, const struct fake_options *options);
 void fake_launch(struct fake *fake); /* waits until it is ready */
 void fake_stop(struct fake *fake);   /* ends everything and removes its folder */
 
@@ -116,6 +122,7 @@ struct answer {
 };
 
 int client_connect(struct fake *fake);
+int client_connect_to(uint16_t port);
 void client_send(int fd, const char *bytes, size_t len);
 /* Reads one answer, taking turns meanwhile. False when the connection ended first. */
 bool client_read(struct fake *fake, int fd, struct answer *answer, bool has_body);

@@ -1,4 +1,5 @@
 /* test_connections.c - a real gateway and its connections: pipelines, bad framing, and the end. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -206,6 +207,87 @@ Test(connections, somebody_who_never_says_anything_is_given_up)
     cr_assert(client_is_closed(&fake, slow, 3000));
     close(silent);
     close(slow);
+}
+
+/* ---- too many ---- */
+
+static uint64_t cpu_ms(void)
+{
+    char path[64], line[1024];
+    unsigned long user = 0, kernel = 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)fake.pid);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(fgets(line, sizeof(line), file));
+    fclose(file);
+    char *at = strrchr(line, ')');
+    for (unsigned field = 2; field < 14; field++)
+        at = strchr(at, ' ') + 1;
+    user = strtoul(at, &at, 10);
+    kernel = strtoul(at, NULL, 10);
+    return (user + kernel) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+static void start_with_few_descriptors(unsigned descriptors)
+{
+    fake_prepare(&fake, &(struct fake_options){.descriptors = descriptors});
+    fake.leader_is_known = true;
+    fake_set_lease(&fake, true);
+    fake_launch(&fake);
+}
+
+/* 200 clients, of which the gateway has room for some. All are served in the end, and meanwhile
+ * nobody burns time on those that wait. */
+static void serve_more_than_fit(void)
+{
+    char bytes[512];
+    int fds[200];
+    size_t len = client_format(bytes, sizeof(bytes), "GET", "/healthz", NULL, NULL);
+    for (unsigned i = 0; i < 200; i++) {
+        fds[i] = client_connect(&fake);
+        client_send(fds[i], bytes, len);
+    }
+    fake_pass_ms(&fake, 300);
+    uint64_t before_ms = cpu_ms();
+    fake_pass_ms(&fake, 1000);
+    cr_expect_lt(cpu_ms() - before_ms, 300);
+    for (unsigned i = 0; i < 200; i++) {
+        expect_answer(fds[i], 200, NULL);
+        close(fds[i]);
+    }
+    cr_assert(fake_log_contains(&fake, "accept_paused"));
+}
+
+Test(limits, more_connections_than_are_allowed_wait_their_turn, .fini = stop, .timeout = 60)
+{
+    start_with_few_descriptors(300); /* 128 are kept back */
+    serve_more_than_fit();
+}
+
+Test(limits, running_out_of_descriptors_is_survived, .fini = stop, .timeout = 60)
+{
+    start_with_few_descriptors(130);
+    serve_more_than_fit();
+}
+
+Test(limits, the_admin_port_answers_for_health_only, .fini = stop, .timeout = 60)
+{
+    static const struct {
+        const char *path;
+        int status;
+    } paths[] = {{"/healthz", 200},   {"/readyz", 200},         {BASE "/healthz", 200},
+                 {BASE "/ping", 404}, {BASE "/get?key=k", 404}, {"/metrics", 404}};
+    char bytes[512];
+    fake_prepare(&fake, &(struct fake_options){.has_admin = true});
+    fake.leader_is_known = true;
+    fake_set_lease(&fake, true);
+    fake_launch(&fake);
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        int fd = client_connect_to(fake.admin_port);
+        client_send(fd, bytes,
+                    client_format(bytes, sizeof(bytes), "GET", paths[i].path, fake_root(), NULL));
+        expect_answer(fd, paths[i].status, paths[i].status == 404 ? "NOT_FOUND" : NULL);
+        close(fd);
+    }
 }
 
 /* ---- the end ---- */

@@ -53,7 +53,7 @@ static void expect_call(const char *method, const char *target, const char *body
 
 Test(outcomes, a_write_waits_for_a_leader_and_succeeds)
 {
-    fake_prepare(&fake, NULL);
+    fake_prepare(&fake, &(struct fake_options){0});
     fake_launch(&fake);
     int fd = begin_set();
     fake_pass_ms(&fake, 200);
@@ -64,7 +64,7 @@ Test(outcomes, a_write_waits_for_a_leader_and_succeeds)
 
 Test(outcomes, without_a_leader_in_time_nothing_was_written)
 {
-    fake_prepare(&fake, SHORT);
+    fake_prepare(&fake, &(struct fake_options){.settings = SHORT});
     fake_launch(&fake);
     expect_call("POST", BASE "/set", SET, 503, "NO_LEADER");
     expect_call("GET", BASE "/get?key=k", NULL, 503, "NO_LEADER");
@@ -283,7 +283,7 @@ Test(outcomes, a_key_made_a_moment_ago_elsewhere_is_not_called_unknown)
 
 Test(outcomes, a_stale_read_never_waits_for_a_leader)
 {
-    fake_prepare(&fake, NULL);
+    fake_prepare(&fake, &(struct fake_options){0});
     fake_launch(&fake);
     expect_call("GET", BASE "/get?key=k&consistency=stale", NULL, 404, "NOT_FOUND");
     finish(begin("GET", BASE "/get?key=k&consistency=stale", "insi_unknown", NULL), 401,
@@ -292,7 +292,7 @@ Test(outcomes, a_stale_read_never_waits_for_a_leader)
 
 Test(outcomes, ping_and_health_need_no_leader)
 {
-    fake_prepare(&fake, NULL);
+    fake_prepare(&fake, &(struct fake_options){0});
     fake_launch(&fake);
     struct answer answer = client_call(&fake, "GET", BASE "/ping", fake_root(), NULL);
     answer_expect(&answer, 200, NULL);
