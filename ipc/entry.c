@@ -95,3 +95,14 @@ int entry_patch_stamp(void *bytes, size_t len, uint64_t stamp_ms)
         at[ENTRY_STAMP_OFFSET + i] = (uint8_t)(stamp_ms >> (56 - 8 * i));
     return 0;
 }
+
+int entry_stamp(struct slice bytes, uint64_t *stamp_ms)
+{
+    const uint8_t *at = bytes.data;
+    *stamp_ms = 0;
+    if (!entry_has_head(at, bytes.len))
+        return E_INVALID;
+    for (unsigned i = 0; i < 8; i++)
+        *stamp_ms = *stamp_ms << 8 | at[ENTRY_STAMP_OFFSET + i];
+    return 0;
+}

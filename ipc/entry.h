@@ -35,5 +35,6 @@ struct entry {
 int entry_encode(struct buf *out, const struct entry *entry);      /* appends; E_TOO_LARGE */
 int entry_decode(struct entry *entry, struct slice bytes);         /* parts borrow from bytes */
 int entry_patch_stamp(void *bytes, size_t len, uint64_t stamp_ms); /* E_INVALID if not an entry */
+int entry_stamp(struct slice bytes, uint64_t *stamp_ms);           /* likewise */
 
 #endif
