@@ -16,6 +16,7 @@
 #include "procs/gateway/request.h"
 #include "procs/gateway/tls.h"
 
+#define HTTP2_VERSION 0x200
 #define HTTP_ACCEPTS_PER_EVENT 64
 #define HTTP_ACCEPT_AGAIN_MS 100
 
@@ -84,6 +85,32 @@ static void http_on_yield_timer(void *arg)
 void http_end_turn(struct gateway *gateway)
 {
     gateway->http.turn_connection = 0;
+}
+
+/* Something came, or the client left: nothing that the waiting request could use. */
+static void http_on_ready_while_awaiting(h2o_socket_t *socket, const char *error)
+{
+    (void)error;
+    h2o_socket_read_stop(socket);
+}
+
+void http_await(h2o_req_t *request)
+{
+    if (request->version >= HTTP2_VERSION)
+        return;
+    h2o_socket_t *socket = request->conn->callbacks->get_socket(request->conn);
+    h2o_socket_dont_read(socket, 1);
+    h2o_socket_read_start(socket, http_on_ready_while_awaiting);
+}
+
+void http_awaited(h2o_req_t *request, bool large)
+{
+    if (request->version >= HTTP2_VERSION)
+        return;
+    h2o_socket_t *socket = request->conn->callbacks->get_socket(request->conn);
+    h2o_socket_dont_read(socket, 0);
+    if (large)
+        h2o_socket_read_stop(socket);
 }
 
 /* ---- connections -----------------------------------------------------------------------------

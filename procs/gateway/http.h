@@ -65,4 +65,10 @@ void http_stop(struct gateway *gateway);
 
 void http_end_turn(struct gateway *gateway);
 
+/* Around the time in which a request waits for its answer. h2o stops reading meanwhile, which costs
+ * two calls of epoll_ctl for each write; so the socket goes on being watched, and nothing is read.
+ * large: the answer will not fit one write. */
+void http_await(h2o_req_t *request);
+void http_awaited(h2o_req_t *request, bool large);
+
 #endif

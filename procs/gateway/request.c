@@ -11,6 +11,8 @@
 
 #define REQUEST_TRIES 4 /* of a read whose lease changed under it, before it waits */
 
+#define REQUEST_ONE_WRITE_BYTES (16u << 10)
+
 static const char request_unknown_token[] = "the token is missing or unknown";
 
 struct request_guard {
@@ -61,6 +63,8 @@ static void request_send(struct request *request)
     /* A client that keeps its connection would keep a process that wants to end. */
     if (request->gateway->skel.stopping)
         request->reply.closes = true;
+    if (request->guard != NULL)
+        http_awaited(request->http, request->reply.body.len > REQUEST_ONE_WRITE_BYTES);
     reply_send(&request->reply, request->http);
 }
 
@@ -83,6 +87,7 @@ static void request_guard(struct request *request)
     request->guard =
         h2o_mem_alloc_shared(&request->http->pool, sizeof(*request->guard), request_on_gone);
     request->guard->request = request;
+    http_await(request->http);
 }
 
 static void request_run(struct request *request);
