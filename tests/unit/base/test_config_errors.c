@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/config.h"
 #include "base/error.h"
 
@@ -314,17 +314,18 @@ static char *repeated(const char *begin, const char *piece, size_t bytes)
     return (char *)text.data;
 }
 
-Test(config_errors, a_hostile_file_of_megabytes_is_refused_in_no_time, .timeout = 60)
+/* What grows with the square of the length takes minutes here, what does not milliseconds. */
+Test(config_errors, a_hostile_file_is_refused_in_no_time, .timeout = 120)
 {
     static const char *const pieces[] = {"[",    "{a: ", "- ", "a: 1\n", "? ",
                                          "[*a,", "\n",   "\"", "x"};
     static struct messages messages;
     for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
-        char *text = repeated("a: &a 1\n", pieces[i], 3 << 20);
-        uint64_t begin_ms = clock_boot_ms();
+        char *text = repeated("a: &a 1\n", pieces[i], 512 << 10);
+        clock_t begin = clock();
         cr_expect_eq(parse_bytes(&messages, slice_text(text)), E_INVALID, "%s", pieces[i]);
         cr_expect_leq(messages.count, 101, "%s", pieces[i]);
-        cr_expect_lt(clock_boot_ms() - begin_ms, 5000, "%s", pieces[i]);
+        cr_expect_lt(clock() - begin, 5 * CLOCKS_PER_SEC, "%s", pieces[i]);
         free(text);
     }
 }
