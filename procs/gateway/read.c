@@ -30,7 +30,7 @@ struct reads {
 
     struct map *map; /* NULL: not there yet */
     uint64_t generation;
-    uint64_t applied_index; /* as the last look saw it */
+    uint64_t applied_index; /* of this log, as the last look saw it */
     int open_error;         /* of the last try, so that it is logged once */
 
     struct read_wait *first, *last;
@@ -58,6 +58,18 @@ static bool reads_open_map(struct reads *reads)
     return error == 0;
 }
 
+/* The index of the state that the transaction sees. The board lags it by an instant, and says less
+ * when the worker does not yet know whether its state is this log's: an index of another log, or of
+ * a log that has lost its end, means nothing. */
+static int reads_applied(struct reads *reads, MDB_txn *txn)
+{
+    uint64_t known = board_read_applied(reads->board, reads->worker);
+    int error = map_read_applied(reads->map, txn, &reads->applied_index);
+    if (error == 0 && known < reads->applied_index)
+        reads->applied_index = known;
+    return error;
+}
+
 static int reads_look(struct reads *reads, uint64_t index, read_look_fn *look, void *arg)
 {
     MDB_txn *txn = NULL;
@@ -66,7 +78,7 @@ static int reads_look(struct reads *reads, uint64_t index, read_look_fn *look, v
     int error = map_read_begin(reads->map, &txn);
     if (error != 0)
         return error;
-    error = map_read_applied(reads->map, txn, &reads->applied_index);
+    error = reads_applied(reads, txn);
     if (error == 0)
         error = reads->applied_index >= index ? look(reads->map, txn, arg) : E_BUSY;
     map_read_end(reads->map);

@@ -7,7 +7,8 @@
  *     1. load the lease record L from the board: the lease must hold now (boot time below its end,
  *        or a lease without end: a group of one voter);
  *     2. the map's generation on the board must be the one that was opened, else it is opened anew;
- *     3. begin a read transaction; the applied index stored in it must have reached L.commit_index;
+ *     3. begin a read transaction; the applied index stored in it must have reached L.commit_index,
+ *        and so must the board's, by which the worker vouches that its state is this log's;
  *     4. read; end the transaction;
  *     5. load the record again: epoch and term must be L's, and the lease must hold now (I6: a
  *        process may be stopped for any time between two instructions).

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/path.h"
 #include "fake_node.h"
+#include "fake_storage.h"
 
 #define BASE "/db/api/v1"
 #define SET "{\"key\":\"k\",\"value\":\"v\"}"
@@ -319,9 +320,7 @@ Test(outcomes, a_map_that_is_replaced_fails_no_read)
     fake_pass_ms(&fake, 100); /* no map at all */
     cr_assert_eq(map_open_writer(&fake.map, folder, MAP_VALUES), 0);
     fake_pass_ms(&fake, 100); /* one that has not caught up */
-    MDB_txn *txn;
-    cr_assert_eq(map_write_begin(fake.map, &txn), 0);
-    cr_assert_eq(map_write_commit(fake.map, fake.index), 0);
+    fake_storage_reach(&fake);
     finish(fd, 404, "NOT_FOUND");
 }
 

@@ -72,11 +72,17 @@ static void make_map(void)
     cr_assert_eq(map_open_writer(&writer, folder, MAP_VALUES), 0);
 }
 
-static void apply(uint64_t index)
+static void store(uint64_t index)
 {
     MDB_txn *txn;
     cr_assert_eq(map_write_begin(writer, &txn), 0);
     cr_assert_eq(map_write_commit(writer, index), 0);
+}
+
+static void apply(uint64_t index)
+{
+    store(index);
+    board_write_applied(board, PROC_STORAGE, index);
 }
 
 struct look {
@@ -191,6 +197,19 @@ Test(read, a_state_behind_the_announced_commit_is_not_read)
     cr_assert_eq(look.count, 0);
     apply(5);
     cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), 0);
+}
+
+Test(read, a_state_that_its_worker_does_not_vouch_for_is_not_read)
+{
+    struct look look = {0};
+    make_map();
+    store(204); /* of another log, say */
+    write_lease(1, BOARD_LEASE_FOREVER, 5);
+    cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), E_BUSY);
+    cr_assert_eq(try_read(READ_AT_INDEX, 5, &look), E_BUSY);
+    cr_assert_eq(look.count, 0);
+    board_write_applied(board, PROC_STORAGE, 204);
+    cr_assert_eq(try_read(READ_AT_INDEX, 5, &look), 0);
 }
 
 Test(read, a_stale_read_needs_neither_lease_nor_leader)
