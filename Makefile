@@ -157,6 +157,7 @@ $(eval $(call unit,ipc,,$(LIB_IPC) $(LIB_BASE),$(LIBS_IPC) $(LIBS_BASE)))
 $(eval $(call unit,shm,,$(LIB_SHM) $(LIB_BASE),$(LIBS_SHM) $(LIBS_BASE)))
 $(eval $(call unit,core,,$(LIB_CORE) $(LIB_BASE),$(LIBS_BASE)))
 $(eval $(call unit,raft,$(call without_main,$(RAFT_SRC)),$(LIB_CORE) $(LIB_SKEL) $(LIB_SHM) $(LIB_IPC) $(LIB_BASE),$(SYS_STATE)))
+$(BUILD)/tests/unit-storage: | $(addprefix $(BUILD)/libexec/insi-,storage cacheq events)
 $(eval $(call unit,storage,$(call without_main,$(STORAGE_SRC)),$(LIBS_STATE),$(SYS_STATE)))
 $(eval $(call unit,worker,,$(LIBS_STATE),$(SYS_STATE)))
 $(eval $(call unit,gateway,$(call without_main,$(GATEWAY_SRC)),$(LIB_SKEL) $(LIB_SHM) $(LIB_IPC) $(LIB_BASE),-lh2o-evloop -lssl -lwslay -ljansson $(SYS_STATE)))
@@ -164,7 +165,8 @@ $(eval $(call unit,supervisor,$(call without_main,$(INSID_SRC)) shm/board.c,$(LI
 $(eval $(call unit,insic,$(call without_main,$(INSIC_SRC)),$(LIB_BASE),-lcurl -ljansson $(LIBS_BASE)))
 
 unit: $(UNITS)
-	$(Q)set -e; for t in $(UNITS); do echo "== $$t"; $$t; done
+	$(Q)export LSAN_OPTIONS=suppressions=tests/lsan.supp:print_suppressions=0; \
+	    set -e; for t in $(UNITS); do echo "== $$t"; $$t; done
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 include tests/tests.mk

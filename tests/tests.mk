@@ -61,6 +61,16 @@ cppcheck:
 san:
 	$(Q)$(MAKE) --no-print-directory SAN=1 unit
 
+## make bench-apply   how fast storage applies the log, without links (FOLDER=, KEYS=, SETS=)
+BENCH_APPLY := $(BUILD)/tests/bench-apply
+$(eval $(call program,$(BENCH_APPLY),tests/bench/apply.c $(call without_main,$(STORAGE_SRC)),$(LIBS_STATE),$(SYS_STATE)))
+.PHONY: bench-apply
+bench-apply: FOLDER ?= $(BUILD)/bench-apply
+bench-apply: KEYS ?= 100000
+bench-apply: SETS ?= 1000000
+bench-apply: $(BENCH_APPLY)
+	$(Q)$(BENCH_APPLY) $(FOLDER) $(KEYS) $(SETS)
+
 ## make bench         the numbers of docs/performance.md, measured on this machine
 bench: deps-bench
 	$(Q)$(MAKE) --no-print-directory all
