@@ -395,6 +395,7 @@ def test_the_log_of_another_node_is_refused(cluster, node, written):
 
 def test_the_map_of_another_node_is_not_believed(cluster, node, make_cluster):
     """A map that belongs to another log is thrown away and built anew."""
+    cluster.allow("event=rebuild_ordered")
     client = cluster.tenant("tenant")
     fill(client, 0, 50)
     client.close()

@@ -11,7 +11,7 @@ from harness.processes import open_files
 from harness.raw import Closed, Raw, request
 from harness.wait import until
 
-GIVEN_UP_WITHIN = 60  # seconds after which nobody waits for a silent client any more
+GIVEN_UP_WITHIN = 90  # seconds; an idle keep-alive connection may live for 75
 
 
 def still_serves(api):

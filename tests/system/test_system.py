@@ -99,7 +99,7 @@ def test_log_lines_name_node_and_process_and_can_be_json(make_cluster):
     node = cluster.nodes[0]
     node.stop()
     lines = [json.loads(line) for line in node.log.text().splitlines()]
-    assert {line["process"] for line in lines} >= {"supervisor", "raft", "storage", "gateway"}
+    assert {line["process"] for line in lines} >= {"supervisor", "raft", "storage", "gateway0"}
     assert all(
         line["node"] == "node0" and line["event"] and line["time"].endswith("Z") for line in lines
     )

@@ -154,9 +154,7 @@ def test_a_key_needs_a_proper_name(root, name):
 )
 def test_a_name_may_be_any_text(root, name):
     assert expect(root.create_key(name), 200).json["key_name"] == name
-    assert name in expect(root.list_keys(), 200).body.decode() or name in str(
-        expect(root.list_keys(), 200).json
-    )
+    assert name in [row["key_name"] for row in expect(root.list_keys(), 200).data]
 
 
 def test_the_list_shows_names_but_never_keys(root):
@@ -344,7 +342,6 @@ def test_a_deleted_keys_data_disappears_in_the_background(cluster, node, disturb
     expect(doomed.get("doomed000001"), 401)
     until(lambda: maps.entries(node, "values") == 1000, "the deleted key's values are gone", 60)
     assert len(other.iterate_all("other")) == 1000
-    until(lambda: maps.entries(node, "doomed") == 0, "nothing is left to be removed", 20)
     for client in (doomed, other):
         client.close()
 

@@ -183,12 +183,18 @@ def test_a_bumped_value_is_a_value(api):
 
 
 @pytest.mark.parametrize(
-    "value", ["", "seven", "1.5", "7 ", " 7", "0x10", "1e3", "７", "9" * 20, "7\u0000"]
+    "value", ["", "seven", "1.5", "7 ", " 7", "0x10", "1e3", "７", "-", "7\u0000"]
 )
 def test_bump_of_what_is_not_a_number_is_refused(api, value):
     index = expect(api.set("text", value), 200).index
     expect(api.bump("text", 1), 409, "NOT_A_NUMBER")
     assert expect(api.get("text"), 200).json == {"data": value, "index": index}
+
+
+def test_bump_of_a_number_beyond_64_bits_is_an_overflow(api):
+    expect(api.set("n", "9" * 20), 200)
+    expect(api.bump("n", -1), 409, "OVERFLOW")
+    assert expect(api.get("n"), 200).data == "9" * 20
 
 
 def test_bump_never_wraps(api):

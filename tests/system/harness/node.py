@@ -24,6 +24,7 @@ class Node:
         self.http_port = settings.http_port(node_id)
         self.data = os.path.join(settings.values["dataDir"], node_id)
         self.log = Log(os.path.join(folder, f"{node_id}.log"))
+        self.output = Log(os.path.join(folder, f"{node_id}.out"))
         self.process = None
 
     # ---- start and stop
@@ -34,12 +35,12 @@ class Node:
         assert not self.is_running()
         command = ["setpriv", "--pdeathsig", "KILL", self.insid]
         command += arguments or ["--as", self.id, "--config", self.config_path]
-        with open(self.log.path, "ab") as log:
+        with open(self.log.path, "ab") as log, open(self.output.path, "ab") as output:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=log,
                 start_new_session=True,
                 env={**os.environ, **(environment or {})},
