@@ -5,9 +5,11 @@
  * answers RESUME_OK with the log's lineage, which the worker stores with its next transaction, and
  * ROLE; then it streams everything after the applied index: APPLY for each entry part of this
  * worker, and APPLY_END with the last index of the batch (also when no part was the worker's). The
- * worker applies up to APPLY_END in one transaction and says APPLIED. Raft keeps at most
- * RAFT_WORKER_WINDOW_BYTES beyond APPLIED under way. Indexes only grow within a connection; a
- * worker ignores what is at or below its applied index.
+ * worker applies what it has received in one transaction, wherever batches end, and says APPLIED.
+ * Raft keeps at most RAFT_WORKER_WINDOW_BYTES beyond APPLIED under way. Indexes only grow from one
+ * RESUME to the next; a worker ignores what is at or below its applied index. It may say RESUME
+ * again on the same connection, after a time in which it could not apply, and then passes over
+ * everything until RESUME_OK.
  *
  * REBUILD instead of RESUME_OK: the worker's state is of another lineage, or is ahead of the log's
  * end, or behind its beginning. The worker throws its state away and begins anew.

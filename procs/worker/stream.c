@@ -16,20 +16,26 @@ static void stream_set_leader(struct worker *worker, bool is_leader)
         worker->kind->role_changed(worker->kind->arg, worker);
 }
 
+static void stream_resume(struct worker *worker)
+{
+    struct msg_resume resume = {.applied_index = worker->applier.last_index};
+
+    if (resume.applied_index > 0)
+        memcpy(resume.lineage, worker->applier.lineage, sizeof(resume.lineage));
+    worker->stream = STREAM_ASKED;
+    int error = msg_resume_send(worker->raft, &resume);
+    CHECK(error == 0 || error == E_PEER_DOWN); /* down: again when it is up */
+}
+
 static void stream_on_up(void *arg, const struct link_peer *peer)
 {
     struct worker *worker = arg;
-    struct msg_resume resume = {0};
 
     (void)peer;
     if (worker->stream == STREAM_ENDED)
         return;
     worker_commit(worker); /* of an earlier connection */
-    resume.applied_index = worker->applier.last_index;
-    if (resume.applied_index > 0)
-        memcpy(resume.lineage, worker->applier.lineage, sizeof(resume.lineage));
-    worker->stream = STREAM_ASKED;
-    CHECK(msg_resume_send(worker->raft, &resume) == 0);
+    stream_resume(worker);
 }
 
 static void stream_on_down(void *arg)
@@ -117,31 +123,28 @@ static void stream_on_message(void *arg, enum msg type, struct unpack *body)
 
 /* ---- no room ---- */
 
-/* The connection begins anew, and with it the stream from where it was left. */
+/* What came meanwhile was passed over, so it is asked for again. */
 static void stream_on_hold_over(void *arg)
 {
     struct worker *worker = arg;
 
-    if (!map_has_room(worker->map, worker->held_bytes)) {
+    if (!worker_may_write(worker, worker->held_bytes)) {
         loop_timer_set(worker->loop, &worker->hold_timer,
                        loop_now_ns(worker->loop) + STREAM_HOLD_NS);
         return;
     }
     LOG_INFO("apply_goes_on", LOG_U64("applied_index", worker->applier.last_index));
-    link_close(&worker->raft);
-    stream_on_down(worker);
-    int error = stream_open(worker);
-    if (error != 0)
-        worker_fail(worker, "link", error);
+    stream_resume(worker);
 }
 
-void stream_hold(struct worker *worker, uint64_t needed_bytes)
+void stream_hold(struct worker *worker, uint64_t bytes)
 {
     LOG_ERROR("apply_held", LOG_STR("folder", worker->folder),
-              LOG_U64("needed_bytes", needed_bytes),
+              LOG_U64("reserve_bytes", worker->kind->reserve_bytes),
+              LOG_U64("command_bytes", bytes),
               LOG_U64("applied_index", worker->applier.last_index));
     worker->stream = STREAM_HELD;
-    worker->held_bytes = needed_bytes;
+    worker->held_bytes = bytes;
     loop_timer_set(worker->loop, &worker->hold_timer, loop_now_ns(worker->loop) + STREAM_HOLD_NS);
 }
 

@@ -48,11 +48,22 @@ void worker_rebuild(struct worker *worker, const char *reason)
     skel_exit(&worker->skel, 1);
 }
 
+bool worker_may_write(const struct worker *worker, uint64_t bytes)
+{
+    return map_has_room(worker->map, worker->kind->reserve_bytes + 2 * bytes);
+}
+
+static void worker_settle(struct worker *worker)
+{
+    int error = worker_may_write(worker, 0) ? applier_settle(&worker->applier) : 0;
+    if (error != 0)
+        worker_fail(worker, "settle", error);
+}
+
 static void worker_finish(struct worker *worker)
 {
-    int error = applier_settle(&worker->applier);
-    if (error == 0)
-        error = map_sync(worker->map);
+    worker_settle(worker);
+    int error = map_sync(worker->map);
     if (error != 0)
         worker_fail(worker, "sync", error);
     map_close(&worker->map);
@@ -96,9 +107,15 @@ void worker_sweep(struct worker *worker)
         LOG_INFO("readers_swept", LOG_I64("count", dead));
 }
 
+/* A second after the first commit since the last time. Also stores an applied index that only moved
+ * past others' entries, so that a worker which is killed later asks for nothing again. */
 static void worker_on_sweep_timer(void *arg)
 {
-    worker_sweep(arg);
+    struct worker *worker = arg;
+
+    worker_sweep(worker);
+    worker_commit(worker);
+    worker_settle(worker);
 }
 
 void worker_commit(struct worker *worker)
@@ -107,7 +124,8 @@ void worker_commit(struct worker *worker)
 
     if (applier->txn == NULL && applier->last_index == worker->told_index)
         return;
-    int error = applier_commit(applier);
+    bool has_to_write = applier->txn != NULL;
+    int error = has_to_write || worker_may_write(worker, 0) ? applier_commit(applier) : 0;
     if (error != 0)
         worker_fail(worker, "commit", error);
     board_write_applied(worker->board, worker->kind->proc, applier->last_index);
@@ -127,12 +145,9 @@ void worker_apply(struct worker *worker, const struct msg_apply *entry)
 
     if (applier_is_full(applier, entry->command.len))
         worker_commit(worker);
-    if (applier->txn == NULL) {
-        uint64_t needed_bytes = worker->kind->reserve_bytes + 2 * entry->command.len;
-        if (!map_has_room(worker->map, needed_bytes)) {
-            stream_hold(worker, needed_bytes);
-            return;
-        }
+    if (applier->txn == NULL && !worker_may_write(worker, entry->command.len)) {
+        stream_hold(worker, entry->command.len);
+        return;
     }
     int error = applier_apply(applier, entry, &result);
     if (error != 0)

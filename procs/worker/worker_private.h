@@ -46,7 +46,7 @@ struct worker {
     enum stream_state stream;
     bool is_leader;
     uint64_t told_index; /* the last that APPLIED named */
-    uint64_t held_bytes; /* STREAM_HELD: how much room is waited for */
+    uint64_t held_bytes; /* STREAM_HELD: of the command that waits for room */
     struct loop_timer hold_timer;
 
     /* gateways */
@@ -64,7 +64,10 @@ struct worker {
 /* worker.c */
 void worker_apply(struct worker *worker, const struct msg_apply *entry);
 void worker_commit(struct worker *worker); /* what is open, and tells everybody */
-void worker_sweep(struct worker *worker);  /* gives back the slots of readers that died */
+/* Whether there is room for a transaction with so many bytes of commands. Decides only when
+ * something is applied, never how. */
+bool worker_may_write(const struct worker *worker, uint64_t bytes);
+void worker_sweep(struct worker *worker); /* gives back the slots of readers that died */
 /* After a failed call on the map; E_CORRUPT throws it away. */
 _Noreturn void worker_fail(struct worker *worker, const char *what, int error);
 /* Raft's verdict, or our own: the state is not of this log. Throws it away. */
@@ -72,8 +75,8 @@ _Noreturn void worker_rebuild(struct worker *worker, const char *reason);
 
 /* stream.c */
 int stream_open(struct worker *worker);
-void stream_hold(struct worker *worker,
-                 uint64_t needed_bytes); /* applies no more until there is room */
+/* Applies no more until there is room for a command of so many bytes. */
+void stream_hold(struct worker *worker, uint64_t bytes);
 void stream_tell_applied(struct worker *worker);
 
 /* gateways.c */

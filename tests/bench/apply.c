@@ -23,12 +23,11 @@
 
 static uint64_t allocation_count;
 
+/* Of this process and its libraries, on glibc's own names. */
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *old, size_t size);
-void *malloc(size_t size);
-void *calloc(size_t count, size_t size);
-void *realloc(void *old, size_t size);
 
 void *malloc(size_t size)
 {
@@ -47,6 +46,7 @@ void *realloc(void *old, size_t size)
     allocation_count++;
     return __libc_realloc(old, size);
 }
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
 
 /* ---- the run ---- */
 

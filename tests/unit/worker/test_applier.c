@@ -241,7 +241,8 @@ Test(applier, a_transaction_is_full_by_entries_by_bytes_and_before_a_large_comma
 
 /* ---- a kill in the middle ---- */
 
-/* Plays on from wherever the map stands, committing at random, until it is killed. */
+/* Plays on from wherever the map stands, committing at random, until it is killed: by its parent at
+ * any moment, or by itself between two entries, should the parent be slow. */
 static _Noreturn void play_until_killed(uint64_t seed)
 {
     struct rng rng;
@@ -253,6 +254,8 @@ static _Noreturn void play_until_killed(uint64_t seed)
         play(i);
         if (rng_below(&rng, 8) == 0)
             commit();
+        if (rng_below(&rng, 150) == 0)
+            raise(SIGKILL);
     }
     commit();
     _exit(0);
