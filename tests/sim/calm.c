@@ -43,6 +43,52 @@ static bool sim_calm_is_enough(struct sim_world *world)
     return true;
 }
 
+static bool sim_calm_may_stand(const struct sim_node *node)
+{
+    const struct raft_config *config = node->config;
+    for (uint32_t i = 0; i < config->count; i++)
+        if (config->members[i].id == node->id)
+            return config->members[i].voter;
+    return false;
+}
+
+static bool sim_calm_votes(const struct sim_node *voter, const struct sim_node *candidate)
+{
+    const struct sim_log *a = &voter->disk.log, *b = &candidate->disk.log;
+    uint64_t a_term = a->count > 0 ? a->entries[a->count - 1].term : voter->disk.floor.term;
+    uint64_t b_term = b->count > 0 ? b->entries[b->count - 1].term : candidate->disk.floor.term;
+    return b_term > a_term || (b_term == a_term && sim_log_last(b) >= sim_log_last(a));
+}
+
+/* Is there one in the core that the others would elect? A learner that it does not know to be a
+ * voter may have a newer log than all of them, from a leader that is missing. */
+static bool sim_calm_can_elect(struct sim_world *world)
+{
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        const struct sim_node *candidate = &world->nodes[i];
+        uint32_t voters = 0, votes = 0;
+        for (uint32_t k = 0; k < candidate->config->count; k++) {
+            const struct raft_member *member = &candidate->config->members[k];
+            const struct sim_node *voter = sim_node_by_id(world, member->id);
+            voters += member->voter;
+            votes += member->voter && world->core[sim_node_number(world, voter)] &&
+                     sim_calm_votes(voter, candidate);
+        }
+        if (world->core[i] && sim_calm_may_stand(candidate) && votes > voters / 2)
+            return true;
+    }
+    return false;
+}
+
+/* Can it do without this node, too? */
+bool sim_calm_can_spare(struct sim_world *world, uint32_t number)
+{
+    world->core[number] = false;
+    bool can = sim_calm_is_enough(world) && sim_calm_can_elect(world);
+    world->core[number] = !can;
+    return can;
+}
+
 static void sim_calm_choose(struct sim_world *world)
 {
     for (uint32_t i = 0; i < world->node_count; i++)
@@ -53,8 +99,7 @@ static void sim_calm_choose(struct sim_world *world)
         uint32_t i = (uint32_t)sim_below(world, world->node_count);
         if (!world->core[i] || sim_calm_is_learner(world, world->nodes[i].id))
             continue; /* a learner may be about to be promoted */
-        world->core[i] = false;
-        world->core[i] = !sim_calm_is_enough(world);
+        sim_calm_can_spare(world, i);
     }
 }
 

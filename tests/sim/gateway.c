@@ -306,7 +306,7 @@ static void sim_gateway_ask_again(struct sim_world *world, const struct sim_node
     SIM_MARK(world, read_refused);
     world->ops[number].try++;
     sim_gateway_go_on(world, node, number, SIM_OP_LOOK,
-                      1 + sim_below(world, world->profile.heartbeat_ns));
+                      1 + sim_below(world, world->profile.election_ns));
 }
 
 /* At the raft process. */

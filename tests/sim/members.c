@@ -4,10 +4,9 @@
 #include "base/check.h"
 #include "tests/sim/sim.h"
 
-/* Without the nodes that are gone, without one more, and without one member, is there a majority?
- */
+/* Without the nodes that are gone, and without one member, is there a majority? */
 static bool sim_members_live(struct sim_world *world, const struct raft_config *config,
-                             uint64_t dies, uint64_t removed)
+                             uint64_t removed)
 {
     uint32_t voters = 0, alive = 0;
     for (uint32_t i = 0; i < config->count; i++) {
@@ -15,7 +14,7 @@ static bool sim_members_live(struct sim_world *world, const struct raft_config *
         if (!member->voter || member->id == removed)
             continue;
         voters++;
-        alive += member->id != dies && !sim_node_by_id(world, member->id)->gone;
+        alive += !sim_node_by_id(world, member->id)->gone;
     }
     return voters > 0 && alive > voters / 2;
 }
@@ -79,12 +78,12 @@ static void sim_members_remove(struct sim_world *world, struct sim_node *leader)
 {
     const struct raft_config *config = leader->config;
     uint64_t id = config->members[sim_below(world, config->count)].id;
-    if (sim_chance(world, 300))
+    if (sim_chance(world, config->count == 2 ? 600 : 300))
         id = leader->id;
     for (uint32_t i = 0; i < config->count; i++)
         if (sim_node_by_id(world, config->members[i].id)->gone)
             id = config->members[i].id;
-    if (sim_members_live(world, config, RAFT_NONE, id) &&
+    if (sim_members_live(world, config, id) &&
         sim_members_change(world, leader, RAFT_CHANGE_REMOVE, id))
         sim_node_by_id(world, id)->removed = true;
 }
@@ -121,12 +120,10 @@ static void sim_members_wipe(struct sim_world *world)
     struct sim_node *victim = sim_nemesis_pick(world);
     if (!victim || sim_calm_is_learner(world, victim->id))
         return; /* it may be promoted just now */
-    for (uint32_t i = 0; i < world->node_count; i++) {
-        const struct sim_node *node = &world->nodes[i];
-        if (!node->gone && node->config->count > 0 &&
-            !sim_members_live(world, node->config, victim->id, RAFT_NONE))
-            return;
-    }
+    for (uint32_t i = 0; i < world->node_count; i++)
+        world->core[i] = !world->nodes[i].gone;
+    if (!sim_calm_can_spare(world, sim_node_number(world, victim)))
+        return;
     sim_trace(world, "%lu is gone", victim->id);
     sim_node_kill_machine(world, victim);
     victim->gone = true;

@@ -135,10 +135,9 @@ void sim_nemesis_chase(struct sim_world *world)
     if (world->scripted || world->calm || !sim_chance(world, world->profile.chase_permille))
         return;
     uint64_t which = sim_below(world, sizeof(chasers) / sizeof(chasers[0]));
-    sim_push(world, (struct sim_event){.time = world->now_ns +
-                                               sim_below(world, world->profile.election_ns / 2),
-                                       .kind = SIM_NEMESIS,
-                                       .a = 1 + chasers[which]});
+    uint64_t wait = sim_chance(world, 500) ? 0 : sim_below(world, world->profile.election_ns / 2);
+    sim_push(world, (struct sim_event){
+                        .time = world->now_ns + wait, .kind = SIM_NEMESIS, .a = 1 + chasers[which]});
 }
 
 /* chosen: one more than the fault; 0: any. */

@@ -20,7 +20,7 @@ uint64_t sim_net_delay(struct sim_world *world)
 {
     const struct sim_profile *profile = &world->profile;
     uint64_t delay = profile->delay_ns / 2 + sim_below(world, profile->delay_ns + 1);
-    if (!world->calm && sim_chance(world, 20))
+    if (!world->calm && sim_chance(world, profile->tail_permille))
         delay += sim_below(world, profile->delay_tail_ns);
     return delay;
 }

@@ -35,6 +35,7 @@ struct sim_oracle {
     struct sim_entry *committed; /* [0] is index 1 */
     uint64_t committed_count, committed_room;
     uint64_t announced; /* the highest that a leader announced rightly */
+    uint64_t decided;   /* by the voters before the last change, though not yet said by anybody */
     struct sim_leader *leaders; /* one a term, the newest last */
     uint32_t leader_count, leader_room;
     struct sim_vote *votes;

@@ -87,10 +87,9 @@ static uint64_t sim_oracle_match(const struct sim_node *leader, const struct sim
     return index;
 }
 
-/* Is the entry at index, in this node's log, on a majority's disks, and under an entry of this term
- * that is, too (G3)? Term 0: any. */
-static bool sim_oracle_decides(struct sim_world *world, const struct sim_node *leader,
-                               const struct raft_config *config, uint64_t term, uint64_t index)
+/* Up to where is this node's log on the disks of a majority? */
+static uint64_t sim_oracle_everywhere(struct sim_world *world, const struct sim_node *leader,
+                                      const struct raft_config *config)
 {
     uint64_t matches[RAFT_MEMBERS_MAX];
     uint32_t voters = 0;
@@ -104,7 +103,15 @@ static bool sim_oracle_decides(struct sim_world *world, const struct sim_node *l
             matches[at] = matches[at - 1];
         matches[at] = match;
     }
-    uint64_t everywhere = voters > 0 ? matches[voters / 2] : 0;
+    return voters > 0 ? matches[voters / 2] : 0;
+}
+
+/* Is the entry at index, in this node's log, on a majority's disks, and under an entry of this term
+ * that is, too (G3)? Term 0: any. */
+static bool sim_oracle_decides(struct sim_world *world, const struct sim_node *leader,
+                               const struct raft_config *config, uint64_t term, uint64_t index)
+{
+    uint64_t everywhere = sim_oracle_everywhere(world, leader, config);
     return everywhere >= index && (term == 0 || raft_term_at(leader->raft, everywhere) == term);
 }
 
@@ -146,7 +153,8 @@ void sim_check_commit(struct sim_world *world, const struct sim_node *node,
     if (commit > oracle->committed_count) {
         /* one that led knows what it could not say while its own disk was behind */
         uint64_t term = update->role == RAFT_LEADER ? update->term : 0;
-        if (!sim_oracle_decides(world, node, node->config, term, commit) &&
+        if (commit > oracle->decided &&
+            !sim_oracle_decides(world, node, node->config, term, commit) &&
             !sim_oracle_decides(world, node, update->config, term, commit))
             sim_fail(world, "commit", "node %lu says %lu is decided, and no majority has it",
                      node->id, commit);
@@ -207,6 +215,9 @@ void sim_check_config(struct sim_world *world, const struct sim_node *node, uint
     if (!known && !sim_oracle_decides(world, node, before, node->term, node->config_index))
         sim_fail(world, "membership", "node %lu changes the members at %lu, and the last change at "
                  "%lu or an entry of its own is not decided", node->id, index, node->config_index);
+    uint64_t everywhere = sim_oracle_everywhere(world, node, before);
+    if (everywhere > oracle->decided && raft_term_at(node->raft, everywhere) == node->term)
+        oracle->decided = everywhere; /* those who counted so far have decided it */
     sim_config_marks(world, node, before, after);
 }
 

@@ -33,6 +33,7 @@ static void sim_profile_network(struct sim_world *world)
     profile->delay_ns = sim_draw(world, 0, profile->heartbeat_ns / 3);
     profile->delay_tail_ns =
         sim_draw_some(world, 600, profile->heartbeat_ns, 3 * profile->election_ns);
+    profile->tail_permille = (uint32_t)sim_draw(world, 5, sim_chance(world, 300) ? 200 : 30);
     profile->reorder = sim_chance(world, 500);
 }
 
@@ -59,8 +60,8 @@ static void sim_profile_core(struct sim_world *world)
         profile->window_messages = 64;
     profile->promote_lag = (uint32_t)sim_draw(world, 1, 50);
     profile->manual_promotion = sim_chance(world, 200);
-    if (sim_chance(world, 300))
-        profile->uncommitted_bytes = sim_draw(world, 8, 40) * SIM_ENTRY_BYTES;
+    profile->uncommitted_bytes =
+        sim_draw(world, 8, sim_chance(world, 300) ? 20 : 150) * SIM_ENTRY_BYTES;
 }
 
 /* Some of the faults, each with a weight of its own. */

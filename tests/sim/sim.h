@@ -247,6 +247,7 @@ struct sim_profile {
     enum raft_reads reads;
     uint32_t loss_permille, duplicate_permille;
     uint64_t delay_ns, delay_tail_ns;
+    uint32_t tail_permille;
     bool reorder;
     uint64_t fsync_ns;
     uint32_t fsync_slow_permille; /* takes up to two election timeouts */
@@ -434,6 +435,7 @@ void sim_nemesis_chase(struct sim_world *world);
 struct sim_node *sim_nemesis_pick(struct sim_world *world); /* a machine that is up, or NULL */
 void sim_links_break(struct sim_world *world, enum sim_fault fault, uint64_t until);
 void sim_members_act(struct sim_world *world, enum sim_fault fault);
+bool sim_calm_can_spare(struct sim_world *world, uint32_t number); /* and takes it from the core */
 bool sim_calm_is_learner(const struct sim_world *world, uint64_t id); /* by any disk */
 void sim_calm_begin(struct sim_world *world);
 bool sim_calm_done(struct sim_world *world); /* all is well; fails the seed when it is too late */

@@ -168,6 +168,15 @@ static void sim_dump_node(struct sim_world *world, const struct sim_node *node, 
             world->calm && world->core[sim_node_number(world, node)] ? " core" : "");
 }
 
+static void sim_dump_peers(struct sim_world *world, const struct sim_node *node, FILE *out)
+{
+    struct raft_peer_status peers[RAFT_MEMBERS_MAX];
+    uint32_t count = raft_peers(node->raft, sim_node_clock(world, node), peers);
+    for (uint32_t i = 0; i < count; i++)
+        fprintf(out, "    peer %lu: match=%lu%s%s\n", peers[i].id, peers[i].match_index,
+                peers[i].active ? " active" : "", peers[i].snapshot ? " snapshot" : "");
+}
+
 void sim_dump(struct sim_world *world, FILE *out)
 {
     sim_profile_print(world, out);
@@ -175,7 +184,11 @@ void sim_dump(struct sim_world *world, FILE *out)
             (double)world->now_ns / 1e6, world->steps, world->oracle->committed_count,
             world->oracle->announced, world->calm);
     for (uint32_t i = 0; i < world->node_count; i++)
+    {
         sim_dump_node(world, &world->nodes[i], out);
+        if (sim_node_leads(&world->nodes[i]))
+            sim_dump_peers(world, &world->nodes[i], out);
+    }
     uint32_t shown = 0;
     for (uint32_t i = 1; i <= world->op_count && shown < DUMP_OPS; i++) {
         const struct sim_op *op = &world->ops[i];

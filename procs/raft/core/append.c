@@ -99,10 +99,12 @@ static void raft_append_flush_peer(struct raft *raft, struct raft_peer *peer)
 
 void raft_append_flush(struct raft *raft)
 {
-    if (raft->now_ns >= raft->heartbeat_deadline_ns) {
+    if (raft->now_ns >= raft->heartbeat_deadline_ns)
         raft_append_wake_all(raft);
+    if (raft->now_ns >= raft->probe_deadline_ns) {
         for (uint32_t i = 0; i < raft->peer_count; i++)
             raft->peers[i].probe_sent = false; /* its answer is lost, or long under way */
+        raft->probe_deadline_ns = raft->now_ns + raft->options.heartbeat_ns;
     }
     for (uint32_t i = 0; i < raft->peer_count; i++)
         raft_append_flush_peer(raft, &raft->peers[i]);

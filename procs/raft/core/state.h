@@ -36,7 +36,7 @@ struct raft_peer { /* what a leader knows of another node */
     enum raft_peer_state state;
     uint64_t match;             /* on its disk and equal to this log */
     uint64_t next;              /* to be sent next */
-    bool probe_sent;            /* PROBE: waits for an answer, or for the next heartbeat */
+    bool probe_sent;            /* PROBE: waits for an answer, or for as long as a heartbeat */
     uint64_t reset_round;       /* when next was set back: older refusals are old news */
     bool must_send;             /* in this step, entries or not */
     uint64_t heard_ns;          /* its last answer in this term */
@@ -127,7 +127,8 @@ struct raft {
     uint64_t round; /* one per step that sends APPENDs, from 1 in each term */
     bool round_begun;
     uint64_t round_floor; /* earlier rounds count for no lease */
-    uint64_t heartbeat_deadline_ns;
+    uint64_t heartbeat_deadline_ns; /* put off by whatever else goes to all */
+    uint64_t probe_deadline_ns;     /* put off by nothing */
     struct {
         uint64_t to; /* RAFT_NONE: no transfer */
         uint64_t deadline_ns;
