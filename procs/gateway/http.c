@@ -17,6 +17,7 @@
 #include "procs/gateway/tls.h"
 
 #define HTTP2_VERSION 0x200
+#define HTTP_BODY_SLACK_BYTES (1u << 20)
 #define HTTP_ACCEPTS_PER_EVENT 64
 #define HTTP_ACCEPT_AGAIN_MS 100
 
@@ -240,9 +241,12 @@ static h2o_hostconf_t *http_host(struct gateway *gateway, const char *name,
 
 static void http_set_limits(struct gateway *gateway)
 {
-    /* What is larger is refused by h2o as soon as it knows; one byte more lets a body in chunks be
-     * exactly as large as is allowed. */
-    gateway->http.config.max_request_entity_size = gateway->skel.config.limits.max_body_bytes + 1;
+    /* A body that is somewhat too large is read and refused by the handler. What is larger still is
+     * refused by h2o as soon as it knows: in HTTP/1 by an answer, in HTTP/2 by resetting the
+     * stream.
+     */
+    gateway->http.config.max_request_entity_size =
+        gateway->skel.config.limits.max_body_bytes + HTTP_BODY_SLACK_BYTES;
 }
 
 static void http_configure(struct gateway *gateway)

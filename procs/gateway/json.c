@@ -198,19 +198,34 @@ bool utf8_is_valid(struct slice text)
 /* ---- out -------------------------------------------------------------------------------------
  */
 
-#define JSON_EACH_BYTE(byte) (0x0101010101010101ull * (byte))
-#define JSON_HIGH_BITS JSON_EACH_BYTE(0x80)
+/* Bytes are looked at by the block, with the compiler's vectors. */
+#define JSON_VECTOR_BYTES 16
+#define JSON_BLOCK_BYTES 64
 
-/* Whether one of eight bytes has to be escaped: below 0x20, '"' or '\'. A byte b of a word has its
- * high bit set in (b - n) & ~b when b < n (n at most 128), carries only making earlier hits. */
-static bool json_word_needs_escape(uint64_t word)
+typedef int8_t json_vector_t __attribute__((vector_size(JSON_VECTOR_BYTES)));
+
+/* Not zero where a byte has to be escaped: below 0x20, '"' or '\\'. Machines compare signed bytes;
+ * with the high bit turned over, their order is that of unsigned ones. */
+static json_vector_t json_vector_escapes(const uint8_t *at)
 {
-    uint64_t quote = word ^ JSON_EACH_BYTE('"');
-    uint64_t backslash = word ^ JSON_EACH_BYTE('\\');
-    uint64_t found = ((word - JSON_EACH_BYTE(0x20)) & ~word) |
-                     ((quote - JSON_EACH_BYTE(1)) & ~quote) |
-                     ((backslash - JSON_EACH_BYTE(1)) & ~backslash);
-    return (found & JSON_HIGH_BITS) != 0;
+    json_vector_t bytes;
+    memcpy(&bytes, at, sizeof(bytes));
+    return ((bytes ^ INT8_MIN) < (int8_t)(0x20 ^ INT8_MIN)) | (bytes == '"') | (bytes == '\\');
+}
+
+static bool json_vector_is_zero(json_vector_t vector)
+{
+    uint64_t words[2];
+    memcpy(words, &vector, sizeof(words));
+    return (words[0] | words[1]) == 0;
+}
+
+static bool json_block_is_plain(const uint8_t *at)
+{
+    return json_vector_is_zero(json_vector_escapes(at) |
+                               json_vector_escapes(at + JSON_VECTOR_BYTES) |
+                               json_vector_escapes(at + 2 * JSON_VECTOR_BYTES) |
+                               json_vector_escapes(at + 3 * JSON_VECTOR_BYTES));
 }
 
 static bool json_byte_needs_escape(uint8_t byte)
@@ -222,13 +237,10 @@ static bool json_byte_needs_escape(uint8_t byte)
 static size_t json_plain_run(const uint8_t *at, size_t left)
 {
     size_t i = 0;
-    while (left - i >= sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, at + i, sizeof(word));
-        if (json_word_needs_escape(word))
-            break;
-        i += sizeof(word);
-    }
+    while (left - i >= JSON_BLOCK_BYTES && json_block_is_plain(at + i))
+        i += JSON_BLOCK_BYTES;
+    while (left - i >= JSON_VECTOR_BYTES && json_vector_is_zero(json_vector_escapes(at + i)))
+        i += JSON_VECTOR_BYTES;
     while (i < left && !json_byte_needs_escape(at[i]))
         i++;
     return i;

@@ -166,7 +166,7 @@ Test(connections, chunked_bodies_work_and_have_the_same_limit)
     size_t len = (size_t)sprintf(chunk, "10000\r\n");
     memset(chunk + len, ' ', 0x10000);
     stpcpy(chunk + len + 0x10000, "\r\n");
-    for (unsigned i = 0; i < 40; i++)
+    for (unsigned i = 0; i < 100; i++)
         client_send(fd, chunk, len + 0x10000 + 2);
     cr_assert(client_read(&fake, fd, &answer, true));
     answer_expect(&answer, 413, "PAYLOAD_TOO_LARGE");

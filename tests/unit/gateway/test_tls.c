@@ -225,4 +225,8 @@ Test(tls, http_2_has_the_same_answers)
     curl("-d '{bad'", "/set", " 400 2");
     curl("-X PUT", "/set", " 405 2");
     curl("-I", "/ping", " 200 2");
+    configure("limits: {maxBody: 64KiB}\n");
+    fake_reload(&fake, settings);
+    curl("--data-binary \"$(printf %100000s)\"", "/set", "PAYLOAD_TOO_LARGE");
+    curl("--data-binary \"$(printf %100000s)\"", "/set", " 413 2");
 }
