@@ -10,7 +10,6 @@
 
 #define REPLIES_FIRST 64
 #define DETAILS_KEEP_BYTES (64u << 10)
-#define REPLIES_KEEP 4096
 
 static struct worker_gateway *gateways_find(struct worker *worker, uint64_t session)
 {

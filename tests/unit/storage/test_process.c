@@ -307,6 +307,34 @@ Test(process, a_stream_of_another_log_is_not_applied_on_top_of_this_one)
     expect_value("key", 100);
 }
 
+/* As a worker of another release, or a fault of ours, might leave it. */
+static void put_nonsense_among_the_sessions(void)
+{
+    MDB_val key = {5, "12345"}, value = {1, "x"};
+    struct map *map;
+    MDB_txn *txn;
+    cr_assert_eq(map_open_writer(&map, rig.paths.values, MAP_VALUES), 0);
+    cr_assert_eq(map_write_begin(map, &txn), 0);
+    cr_assert_eq(mdb_put(txn, map_database(map, MAP_SESSIONS), &key, &value, 0), 0);
+    cr_assert_eq(map_write_commit(map, map_applied_index(map)), 0);
+    map_close(&map);
+}
+
+Test(process, a_map_whose_records_make_no_sense_is_thrown_away_and_made_anew)
+{
+    apply_some(100);
+    rig_kill(SIGKILL);
+    put_nonsense_among_the_sessions();
+    rig_spawn();
+    stop_and_expect_status(1);
+    cr_assert(!map_exists(rig.paths.values, MAP_VALUES));
+    rig_start();
+    RIG_WAIT_FOR(rig.resumes == 2);
+    cr_assert_eq(rig.resume.applied_index, 0);
+    wait_until_all_is_applied();
+    expect_value("key", 100);
+}
+
 Test(process, a_rebuild_of_nothing_would_go_on_for_ever_and_stops_the_node)
 {
     rig.orders_rebuild = true;
