@@ -20,6 +20,6 @@
 #define LIMIT_BATCH_BYTES (4u << 20)                         /* a link closes a batch beyond this */
 
 #define LIMIT_SESSIONS 1024       /* sessions a state worker remembers; oldest go first */
-#define LIMIT_SESSION_WINDOW 8192 /* open proposals of one session; 503 beyond */
+#define LIMIT_SESSION_WINDOW 8192 /* open proposals of one session; 429 RATE_LIMITED beyond */
 
 #endif

@@ -199,7 +199,7 @@ bool utf8_is_valid(struct slice text)
  */
 
 /* Bytes are looked at by the block, with the compiler's vectors. */
-#define JSON_VECTOR_BYTES 16
+#define JSON_VECTOR_BYTES ((size_t)16)
 #define JSON_BLOCK_BYTES 64
 
 typedef int8_t json_vector_t __attribute__((vector_size(JSON_VECTOR_BYTES)));
