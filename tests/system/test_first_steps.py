@@ -49,6 +49,7 @@ def installed(make_cluster):
             "make",
             "--no-print-directory",
             f"BUILD={binaries.BUILD}",
+            f"SAN={'1' if binaries.sanitized() else ''}",
             "install",
             f"DESTDIR={destination}",
             "PREFIX=/usr/local",

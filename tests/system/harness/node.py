@@ -26,6 +26,7 @@ class Node:
         self.log = Log(os.path.join(folder, f"{node_id}.log"))
         self.output = Log(os.path.join(folder, f"{node_id}.out"))
         self.process = None
+        self.prefix = []  # a command that runs insid, such as nsenter
 
     # ---- start and stop
 
@@ -33,7 +34,7 @@ class Node:
         """Starts insid and waits until the node is ready. setpriv ends it with the test process,
         whatever ends that."""
         assert not self.is_running()
-        command = ["setpriv", "--pdeathsig", "KILL", self.insid]
+        command = ["setpriv", "--pdeathsig", "KILL", *self.prefix, self.insid]
         command += arguments or ["--as", self.id, "--config", self.config_path]
         with open(self.log.path, "ab") as log, open(self.output.path, "ab") as output:
             self.process = subprocess.Popen(
