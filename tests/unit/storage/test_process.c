@@ -310,7 +310,7 @@ Test(process, a_stream_of_another_log_is_not_applied_on_top_of_this_one)
 /* As a worker of another release, or a fault of ours, might leave it. */
 static void put_nonsense_among_the_sessions(void)
 {
-    MDB_val key = {5, "12345"}, value = {1, "x"};
+    MDB_val key = {5, (void *)"12345"}, value = {1, (void *)"x"};
     struct map *map;
     MDB_txn *txn;
     cr_assert_eq(map_open_writer(&map, rig.paths.values, MAP_VALUES), 0);
