@@ -203,8 +203,8 @@ Test(connections, somebody_who_never_says_anything_is_given_up)
 {
     int silent = client_connect(&fake), slow = client_connect(&fake);
     send_text(slow, "GET /heal");
-    cr_assert(client_is_closed(&fake, silent, 13000));
-    cr_assert(client_is_closed(&fake, slow, 3000));
+    cr_assert(client_is_closed(&fake, silent, 20000));
+    cr_assert(client_is_closed(&fake, slow, 10000));
     close(silent);
     close(slow);
 }
@@ -304,7 +304,7 @@ Test(connections, a_stop_without_connections_is_at_once)
     uint64_t started_ms = clock_boot_ms();
     fake_supervisor_says(&fake, PROC_CONTROL_STOP);
     expect_end(0);
-    cr_assert_lt(clock_boot_ms() - started_ms, 1000);
+    cr_assert_lt(clock_boot_ms() - started_ms, 4000);
 }
 
 Test(connections, a_stop_lets_requests_finish_and_idle_connections_go)

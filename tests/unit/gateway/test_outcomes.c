@@ -10,7 +10,7 @@
 
 #define BASE "/db/api/v1"
 #define SET "{\"key\":\"k\",\"value\":\"v\"}"
-#define SHORT "limits: {requestTimeout: 300ms}\n"
+#define SHORT "limits: {requestTimeout: 1s}\n"
 
 static struct fake fake;
 
@@ -330,6 +330,7 @@ Test(outcomes, requests_beyond_the_rate_are_429_and_a_reload_changes_it)
 {
     fake_start(&fake, "rateLimiters: {values: {limit: 1, burst: 3}}\n");
     unsigned passed = 0;
+    uint64_t started_ms = clock_boot_ms();
     for (unsigned i = 0; i < 10; i++) {
         struct answer answer = client_call(&fake, "GET", BASE "/get?key=k", fake_root(), NULL);
         passed += answer.status == 404;
@@ -339,7 +340,8 @@ Test(outcomes, requests_beyond_the_rate_are_429_and_a_reload_changes_it)
         }
         answer_fini(&answer);
     }
-    cr_assert(passed >= 3 && passed <= 5, "%u", passed);
+    uint64_t seconds = (clock_boot_ms() - started_ms) / 1000;
+    cr_assert(passed >= 3 && passed <= 4 + seconds, "%u", passed);
     expect_call("GET", BASE "/ping", NULL, 200, NULL); /* another class */
     finish(begin("GET", BASE "/get?key=k", "insi_unknown", NULL), 401, "AUTHENTICATION_FAILED");
     fake_reload(&fake, NULL);
