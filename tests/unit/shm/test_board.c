@@ -292,5 +292,6 @@ Test(board, what_a_killed_supervisor_left_behind_does_not_hinder_the_next)
 Test(board, who_mapped_it_for_reading_cannot_write, .signal = SIGABRT)
 {
     struct board *board = open_board(false);
+    remove_board(); /* nobody does after the abort */
     board_write_applied(board, PROC_STORAGE, 1);
 }
