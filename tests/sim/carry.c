@@ -37,8 +37,10 @@ static void sim_carry_write(struct sim_world *world, struct sim_node *node,
     const struct raft_config *config = update->append_kind == RAFT_APPEND_CONFIG
                                            ? sim_keep_config(world, update->config)
                                            : NULL;
-    if (update->truncated)
+    if (update->truncated) {
         SIM_MARK(world, truncations);
+        sim_nemesis_chase(world);
+    }
     for (uint64_t i = update->append_first; i <= sim_log_last(&node->log); i++)
         if (sim_log_at(&node->log, i)->config)
             SIM_MARK(world, config_rollbacks);
@@ -75,6 +77,7 @@ static void sim_carry_install(struct sim_world *world, struct sim_node *node,
     sim_log_reset(&node->log, update->install_index);
     sim_snapshot_abandon(node);
     node->installing = true;
+    sim_nemesis_chase(world);
     SIM_MARK(world, snapshot_installed);
 }
 
@@ -106,8 +109,13 @@ static void sim_carry_marks(struct sim_world *world, const struct sim_node *node
                             const struct raft_update *update)
 {
     if (update->role != node->role) {
+        if (update->role == RAFT_LEADER && sim_chance(world, 200))
+            sim_nemesis_chase(world);
         if (update->role == RAFT_LEADER)
             SIM_MARK(world, elections);
+        else if (node->role == RAFT_LEADER && update->term == node->term &&
+                 node->disk.stalled_until > world->now_ns)
+            SIM_MARK(world, disk_stalled);
         else if (node->role == RAFT_LEADER && update->term == node->term)
             SIM_MARK(world, quorum_lost);
         else if (node->role == RAFT_LEADER)
@@ -230,7 +238,10 @@ void sim_carry_out(struct sim_world *world, struct sim_node *node, const struct 
         sim_gateway_answer(world, node, &update->reads[i]);
     for (uint32_t i = 0; i < update->snapshot_peer_count; i++)
         sim_snapshot_send(world, node, update->snapshot_peers[i]);
-    if (update->damage != RAFT_DAMAGE_NONE)
+    if (update->damage != RAFT_DAMAGE_NONE && world->scripted)
+        sim_trace(world, "  %lu is damaged: %s", node->id,
+                  update->damage == RAFT_DAMAGE_CONFLICT ? "conflict" : "lost entries");
+    else if (update->damage != RAFT_DAMAGE_NONE)
         sim_fail(world, "damage", "node %lu sees damage of kind %d where there is none", node->id,
                  (int)update->damage);
     sim_carry_sync(world, node);

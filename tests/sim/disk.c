@@ -111,9 +111,22 @@ uint64_t sim_disk_finish(struct sim_disk *disk, uint32_t count, bool *installed)
     return number;
 }
 
+/* The first count writes are on the disk, and some parts of the next; the rest is lost. */
+void sim_disk_keep(struct sim_disk *disk, uint32_t count, uint64_t parts)
+{
+    bool installed;
+    sim_disk_finish(disk, count, &installed);
+    if (disk->queued > 0)
+        sim_disk_store(disk, &disk->queue[0], parts);
+    sim_disk_drop(disk, disk->queued);
+    disk->syncing = 0;
+}
+
 void sim_disk_lose(struct sim_world *world, struct sim_disk *disk)
 {
     bool installed;
+    if (world->scripted)
+        return; /* the script says what is kept */
     uint32_t kept = (uint32_t)sim_below(world, disk->queued + 1);
     sim_disk_finish(disk, kept, &installed);
     for (uint32_t i = 0; i < disk->queued; i++)

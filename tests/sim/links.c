@@ -25,9 +25,9 @@ static void sim_links_cut_both(struct sim_world *world, uint32_t a, uint32_t b, 
 }
 
 /* One node hears nobody, or nobody hears it, or both. */
-static void sim_links_isolate(struct sim_world *world, bool deaf, bool mute, uint64_t until)
+void sim_links_isolate(struct sim_world *world, uint32_t victim, bool deaf, bool mute,
+                       uint64_t until)
 {
-    uint32_t victim = sim_links_any(world);
     for (uint32_t i = 0; i < world->node_count; i++) {
         if (deaf)
             sim_links_cut(world, i, victim, until);
@@ -76,10 +76,10 @@ void sim_links_break(struct sim_world *world, enum sim_fault fault, uint64_t unt
     uint32_t a = sim_links_any(world), b = sim_links_any(world);
     switch (fault) {
     case SIM_FAULT_isolate:
-        sim_links_isolate(world, true, true, until);
+        sim_links_isolate(world, a, true, true, until);
         break;
     case SIM_FAULT_deafen:
-        sim_links_isolate(world, sim_chance(world, 500), true, until);
+        sim_links_isolate(world, a, sim_chance(world, 500), true, until);
         break;
     case SIM_FAULT_split:
         sim_links_split(world, until);

@@ -2,17 +2,24 @@
  *
  *     raft-sim [--seeds N] [--from SEED] [--jobs N] [--marks]    many seeds
  *     raft-sim --seed S [--trace]                                one, in full
+ *     raft-sim --repeat --seeds N [--from SEED]                  each twice, to be the same
+ *     raft-sim --scripts [--rewrite] FILE...                     scenarios
  */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/sim/script.h"
 #include "tests/sim/seed.h"
+
+#define MAIN_MARKS_SEEDS 2000 /* so many must show everything that marks.h lists */
 
 struct sim_arguments {
     uint64_t seeds, from, seed;
     uint32_t jobs;
-    bool one, trace, marks, repeat;
+    bool one, trace, marks, repeat, scripts, rewrite;
+    char **files; /* scripts */
+    int file_count;
 };
 
 static const char *const mark_names[] = {
@@ -52,11 +59,19 @@ static struct sim_arguments sim_arguments(int argc, char **argv)
             arguments.from = sim_number(next);
         else if (strcmp(argv[i], "--repeat") == 0)
             arguments.repeat = true;
+        else if (strcmp(argv[i], "--scripts") == 0)
+            arguments.scripts = true;
+        else if (strcmp(argv[i], "--rewrite") == 0)
+            arguments.rewrite = true;
         else if (strcmp(argv[i], "--jobs") == 0 && ++i)
             arguments.jobs = (uint32_t)sim_number(next);
         else if (strcmp(argv[i], "--seed") == 0 && ++i) {
             arguments.seed = sim_number(next);
             arguments.one = true;
+        } else if (arguments.scripts) {
+            arguments.files = argv + i;
+            arguments.file_count = argc - i;
+            break;
         } else {
             fprintf(stderr, "raft-sim: unknown argument '%s'\n", argv[i]);
             exit(2);
@@ -72,7 +87,11 @@ static uint32_t sim_marks_report(const struct sim_marks *marks, bool all)
     for (uint32_t i = 0; i < SIM_MARKS; i++) {
         if (all)
             printf("%12lu  %-24s %s\n", marks->count[i], mark_names[i], mark_texts[i]);
-        missing += marks->count[i] == 0;
+        if (marks->count[i] > 0)
+            continue;
+        missing++;
+        if (!all)
+            printf("never happened: %s (%s)\n", mark_names[i], mark_texts[i]);
     }
     return missing;
 }
@@ -90,9 +109,16 @@ int main(int argc, char **argv)
             sim_marks_report(&marks, true);
         return result.passed ? 0 : 1;
     }
+    if (arguments.scripts) {
+        int failed = 0;
+        for (int i = 0; i < arguments.file_count; i++)
+            failed += sim_script_run(arguments.files[i], arguments.rewrite);
+        printf("%d scenarios: %d failed\n", arguments.file_count, failed);
+        return failed > 0 || arguments.file_count == 0;
+    }
     if (arguments.repeat)
         return sim_seeds_repeat(arguments.from, arguments.seeds) > 0;
     uint32_t failures = sim_seeds_run(arguments.from, arguments.seeds, arguments.jobs, &marks);
-    sim_marks_report(&marks, arguments.marks);
-    return failures > 0;
+    uint32_t missing = sim_marks_report(&marks, arguments.marks);
+    return failures > 0 || (missing > 0 && arguments.seeds >= MAIN_MARKS_SEEDS);
 }

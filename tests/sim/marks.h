@@ -17,7 +17,7 @@
     X(append_rejected, "appends that did not fit")                                                 \
     X(append_overtook, "appends that had to wait for the disk at the leader")                      \
     X(old_term_committed, "entries of an earlier term that a leader committed")                    \
-    X(acked_from_memory, "answers to appends that waited for the disk")                            \
+    X(acked_after_disk, "answers to appends that waited for the disk")                             \
     X(config_changes, "changes of members taken")                                                  \
     X(config_refused, "changes of members refused")                                                \
     X(config_rollbacks, "configs that were cut away")                                              \
@@ -45,11 +45,12 @@
     X(writes_lost, "crashes that lost a queued write")                                             \
     X(write_torn, "crashes that kept a part of a write")                                           \
     X(old_suffix_back, "crashes that brought overridden entries back")                             \
-    X(start_in_grace, "votes asked of a node within its grace")                                    \
+    X(vote_in_grace, "votes asked of a node that has just started")                                \
+    X(vote_in_promise, "votes asked of a node that has just heard another leader")                 \
     X(worker_killed, "workers killed")                                                             \
     X(worker_rebuilt, "workers that lost their map")                                               \
     X(worker_from_snapshot, "workers that had to load a snapshot")                                 \
-    X(disk_stalled, "leaders whose disk stood still for an election timeout")                      \
+    X(disk_stalled, "leaders that stepped down because their disk stood still")                    \
     X(proposal_refused, "proposals refused")                                                       \
     X(proposal_busy, "proposals refused because too much is under way")                            \
     X(proposal_stale, "proposals of an earlier term refused")                                      \

@@ -93,6 +93,15 @@ static void sim_nemesis_node(struct sim_world *world, struct sim_node *node, enu
     case SIM_FAULT_kill_gateway:
         sim_gateway_kill(world, node);
         break;
+    case SIM_FAULT_stray_snapshot:
+        sim_snapshot_stray(world, node);
+        break;
+    case SIM_FAULT_flood:
+        for (uint64_t i = sim_below(world, 30); i > 0; i--)
+            sim_gateway_write(world, node);
+        if (sim_chance(world, 500)) /* what it took nobody else will have */
+            sim_links_isolate(world, sim_node_number(world, node), true, true, until);
+        break;
     case SIM_FAULT_stop:
         sim_push(world, (struct sim_event){.time = world->now_ns,
                                            .kind = SIM_STOP,
@@ -129,13 +138,15 @@ static struct sim_node *sim_nemesis_victim(struct sim_world *world)
 void sim_nemesis_chase(struct sim_world *world)
 {
     static const enum sim_fault chasers[] = {
-        SIM_FAULT_kill_raft, SIM_FAULT_kill_machine, SIM_FAULT_isolate,    SIM_FAULT_deafen,
-        SIM_FAULT_cut_link,  SIM_FAULT_cut_one_way,  SIM_FAULT_pause_raft, SIM_FAULT_transfer,
+        SIM_FAULT_kill_raft, SIM_FAULT_kill_raft,    SIM_FAULT_kill_machine, SIM_FAULT_isolate,
+        SIM_FAULT_cut_link,  SIM_FAULT_cut_one_way,  SIM_FAULT_pause_raft,   SIM_FAULT_transfer,
+        SIM_FAULT_deafen,    SIM_FAULT_kill_gateway, SIM_FAULT_flood,        SIM_FAULT_stray_snapshot,
     };
     if (world->scripted || world->calm || !sim_chance(world, world->profile.chase_permille))
         return;
     uint64_t which = sim_below(world, sizeof(chasers) / sizeof(chasers[0]));
-    uint64_t wait = sim_chance(world, 500) ? 0 : sim_below(world, world->profile.election_ns / 2);
+    uint64_t spans[] = {0, world->profile.election_ns / 2, 3 * world->profile.election_ns};
+    uint64_t wait = sim_below(world, spans[sim_below(world, 3)]);
     sim_push(world, (struct sim_event){
                         .time = world->now_ns + wait, .kind = SIM_NEMESIS, .a = 1 + chasers[which]});
 }
@@ -151,6 +162,8 @@ void sim_nemesis_act(struct sim_world *world, uint64_t chosen)
     enum sim_fault fault = chosen > 0 ? (enum sim_fault)(chosen - 1) : sim_nemesis_choose(world);
     uint64_t until = world->now_ns + sim_nemesis_span(world);
     struct sim_node *node = sim_nemesis_victim(world);
+    if (fault == SIM_FAULT_flood || sim_chance(world, 300))
+        sim_nemesis_chase(world);
     if (fault == SIM_FAULT_kill_all)
         sim_nemesis_kill_all(world);
     else if (fault == SIM_FAULT_transfer || fault >= SIM_FAULT_add)

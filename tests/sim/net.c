@@ -25,6 +25,17 @@ uint64_t sim_net_delay(struct sim_world *world)
     return delay;
 }
 
+/* Another one like it. */
+struct sim_message *sim_message_copy(const struct sim_message *message)
+{
+    struct sim_message *copy = mem_copy(message, sizeof(*message));
+    copy->next = NULL;
+    if (copy->entries)
+        copy->entries =
+            mem_copy(message->entries, message->raft.append.count * sizeof(copy->entries[0]));
+    return copy;
+}
+
 /* With the payloads that the log holds now, as the driver attaches them. */
 static struct sim_message *sim_net_copy(struct sim_world *world, const struct sim_node *from,
                                         const struct raft_message *message)
@@ -70,7 +81,9 @@ static void sim_net_marks(struct sim_world *world, const struct sim_node *from,
     if (m->kind == RAFT_MESSAGE_APPEND && m->append.prev_index + m->append.count >
                                               sim_log_last(&from->disk.log))
         SIM_MARK(world, append_overtook);
-    if (m->kind == RAFT_MESSAGE_APPEND_REPLY && m->append_reply.busy)
+    if (m->kind == RAFT_MESSAGE_APPEND_REPLY && m->append_reply.ok && !from->receiving)
+        SIM_MARK(world, acked_after_disk);
+    if (m->kind == RAFT_MESSAGE_APPEND_REPLY && m->append_reply.busy && from->installing)
         SIM_MARK(world, append_while_installing);
     else if (m->kind == RAFT_MESSAGE_APPEND_REPLY && !m->append_reply.ok)
         SIM_MARK(world, append_rejected);
@@ -98,7 +111,10 @@ void sim_net_send(struct sim_world *world, struct sim_node *from,
         sim_fail(world, "contract", "node %lu sends to nobody", from->id);
     sim_mix(world, message->kind * 64 + message->to);
     if (world->scripted) {
-        world->scripted_send(world, sim_net_copy(world, from, message));
+        struct sim_message **end = &world->wire;
+        while (*end)
+            end = &(*end)->next;
+        *end = sim_net_copy(world, from, message);
         return;
     }
     uint32_t a = sim_node_number(world, from), b = sim_node_number(world, to);

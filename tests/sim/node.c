@@ -82,6 +82,7 @@ void sim_node_start_raft(struct sim_world *world, struct sim_node *node)
     sim_disk_recover(world, &node->disk);
     struct raft_options options = sim_node_options(world, node);
     node->exists = true;
+    node->started_ns = world->now_ns;
     node->timer_ns = 0;
     node->may_stop = node->stopping = node->installing = node->tell_pending = false;
     node->asked_transfer = false;
@@ -174,6 +175,16 @@ void sim_node_happen(struct sim_world *world, struct sim_node *node, enum raft_e
     sim_node_step(world, node, &(struct raft_event){.kind = kind}, &update);
 }
 
+static void sim_node_vote_marks(struct sim_world *world, const struct sim_node *node,
+                                const struct raft_message *vote)
+{
+    const struct sim_promise *promise = &node->promises[0];
+    if (node->incarnation > 1 && world->now_ns < node->started_ns + world->profile.election_ns)
+        SIM_MARK(world, vote_in_grace);
+    else if (world->now_ns < promise->until_world && promise->to != vote->from && !vote->vote.pre)
+        SIM_MARK(world, vote_in_promise);
+}
+
 void sim_node_receive(struct sim_world *world, struct sim_node *node, struct sim_message *message)
 {
     struct raft_entry entries[SIM_APPEND_MAX];
@@ -186,6 +197,8 @@ void sim_node_receive(struct sim_world *world, struct sim_node *node, struct sim
         message->raft.append.entries = entries;
     }
     sim_trace_message(world, "<-", &message->raft);
+    if (message->raft.kind == RAFT_MESSAGE_VOTE)
+        sim_node_vote_marks(world, node, &message->raft);
     struct raft_event event = {.kind = RAFT_EVENT_RECEIVE, .message = &message->raft};
     struct raft_update update;
     node->receiving = message;

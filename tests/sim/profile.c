@@ -68,7 +68,7 @@ static void sim_profile_core(struct sim_world *world)
 static void sim_profile_faults(struct sim_world *world)
 {
     struct sim_profile *profile = &world->profile;
-    uint32_t quiet = (uint32_t)sim_draw(world, 100, 900);
+    uint32_t quiet = (uint32_t)sim_draw(world, 300, 950);
     for (uint32_t i = 0; i < SIM_FAULTS; i++) {
         profile->weights[i] = (uint32_t)sim_draw_some(world, quiet, 1, 10);
         profile->weight_sum += profile->weights[i];
@@ -92,7 +92,7 @@ void sim_profile_draw(struct sim_world *world)
     sim_profile_core(world);
     sim_profile_faults(world);
     profile->client_gap_ns = profile->election_ns / sim_draw(world, 2, 20);
-    profile->nemesis_gap_ns = profile->election_ns * sim_draw(world, 2, 12) / 4;
+    profile->nemesis_gap_ns = profile->election_ns * sim_draw(world, 1, 8) / 4;
     profile->chaos_ns = profile->election_ns * sim_draw(world, 15, 45);
     profile->chase_permille = (uint32_t)sim_draw_some(world, 300, 100, 900);
     profile->leave_some_broken = sim_chance(world, 500);

@@ -112,6 +112,7 @@ struct sim_node {
     bool exists; /* it was started once */
     bool up;     /* the machine runs */
     bool gone;   /* and never will again: its disk is lost, its id not used any more */
+    uint64_t started_ns;               /* the raft process, this time */
     uint64_t boot, incarnation;        /* how often machine and raft process were started */
     uint64_t paused_until;             /* the whole machine's processes */
     uint64_t raft_paused_until;        /* the raft process alone */
@@ -161,6 +162,7 @@ struct sim_node {
 struct sim_message {
     struct raft_message raft;
     struct sim_entry *entries; /* of an APPEND */
+    struct sim_message *next;  /* on the wire */
 };
 
 struct sim_batch { /* commands on their way to a leader */
@@ -226,6 +228,8 @@ struct sim_event {
     X(kill_worker)                                                                                 \
     X(rebuild_worker)                                                                              \
     X(kill_gateway)                                                                                \
+    X(stray_snapshot)                                                                              \
+    X(flood)                                                                                       \
     X(transfer)                                                                                    \
     X(stop)                                                                                        \
     X(add)                                                                                         \
@@ -318,7 +322,7 @@ struct sim_world {
     uint32_t config_count, config_room;
     FILE *trace;   /* NULL: none */
     bool scripted; /* nothing happens by itself: sends, syncs, timers wait for the script */
-    void (*scripted_send)(struct sim_world *world, struct sim_message *message); /* takes it */
+    struct sim_message *wire; /* scripted: what is under way, in order */
     jmp_buf *failed;
     char failure[1024];
 };
@@ -377,6 +381,7 @@ const struct sim_entry *sim_log_at(const struct sim_log *log, uint64_t index); /
 uint64_t sim_log_last(const struct sim_log *log);
 struct sim_write *sim_disk_queue(struct sim_disk *disk, uint64_t number);
 uint64_t sim_disk_finish(struct sim_disk *disk, uint32_t count, bool *installed);
+void sim_disk_keep(struct sim_disk *disk, uint32_t count, uint64_t parts);
 void sim_disk_lose(struct sim_world *world, struct sim_disk *disk);
 void sim_disk_recover(struct sim_world *world, struct sim_disk *disk);
 const struct raft_config *sim_disk_config(const struct sim_disk *disk, uint64_t *config_index);
@@ -401,6 +406,7 @@ void sim_snapshot_abandon(struct sim_node *node);
 void sim_snapshot_written(struct sim_world *world, struct sim_node *node,
                           const struct sim_snapshot *snapshot);
 void sim_snapshot_send(struct sim_world *world, struct sim_node *node, uint64_t peer);
+void sim_snapshot_stray(struct sim_world *world, const struct sim_node *from);
 void sim_snapshot_arrive(struct sim_world *world, struct sim_node *node, uint64_t from,
                          uint64_t leader_term, const struct sim_snapshot *snapshot);
 
@@ -409,6 +415,7 @@ void sim_net_send(struct sim_world *world, struct sim_node *from,
                   const struct raft_message *message);
 void sim_net_forward(struct sim_world *world, const struct sim_node *from, struct sim_node *to,
                      const struct sim_batch *batch);
+struct sim_message *sim_message_copy(const struct sim_message *message);
 void sim_message_free(struct sim_message *message);
 uint64_t sim_net_delay(struct sim_world *world);
 bool sim_net_is_cut(const struct sim_world *world, uint32_t from, uint32_t to);
@@ -434,6 +441,8 @@ void sim_nemesis_act(struct sim_world *world, uint64_t chosen);
 void sim_nemesis_chase(struct sim_world *world);
 struct sim_node *sim_nemesis_pick(struct sim_world *world); /* a machine that is up, or NULL */
 void sim_links_break(struct sim_world *world, enum sim_fault fault, uint64_t until);
+void sim_links_isolate(struct sim_world *world, uint32_t victim, bool deaf, bool mute,
+                       uint64_t until);
 void sim_members_act(struct sim_world *world, enum sim_fault fault);
 bool sim_calm_can_spare(struct sim_world *world, uint32_t number); /* and takes it from the core */
 bool sim_calm_is_learner(const struct sim_world *world, uint64_t id); /* by any disk */

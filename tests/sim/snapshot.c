@@ -32,8 +32,8 @@ void sim_snapshot_collect(struct sim_world *world, struct sim_node *node, uint32
     if (!making->snapshot || making->have[worker] || machine->applied < making->snapshot->index)
         return;
     if (machine->applied > making->snapshot->index) { /* jumped over it */
-        SIM_MARK(world, snapshot_lost);
         sim_snapshot_abandon(node);
+        SIM_MARK(world, snapshot_lost);
         return;
     }
     making->snapshot->machines[worker] = *machine;
@@ -140,6 +140,22 @@ void sim_snapshot_send(struct sim_world *world, struct sim_node *node, uint64_t 
                                        .a = peer,
                                        .b = newest->index,
                                        .c = arrives});
+}
+
+/* One that comes unasked: an old stream that was thought lost, or asked for twice. */
+void sim_snapshot_stray(struct sim_world *world, const struct sim_node *from)
+{
+    uint32_t to = (uint32_t)sim_below(world, world->node_count);
+    const struct sim_snapshot *newest = &from->disk.newest;
+    if (!sim_node_leads(from) || newest->index == 0 || &world->nodes[to] == from)
+        return;
+    sim_push(world, (struct sim_event){
+                        .time = world->now_ns + sim_below(world, 3 * world->profile.election_ns),
+                        .kind = SIM_SNAPSHOT_ARRIVED,
+                        .node = to,
+                        .a = from->id,
+                        .b = from->term,
+                        .pointer = mem_copy(newest, sizeof(*newest))});
 }
 
 void sim_snapshot_arrive(struct sim_world *world, struct sim_node *node, uint64_t from,

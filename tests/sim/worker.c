@@ -89,7 +89,8 @@ void sim_worker_apply(struct sim_world *world, struct sim_node *node, uint32_t n
     if (up_to > node->commit)
         up_to = node->commit;
     uint64_t stop = sim_snapshot_stop_at(node, number);
-    for (uint32_t i = 0; i < WORKER_CHUNK && machine->applied < up_to && machine->applied < stop;
+    for (uint32_t i = 0;
+         (i < WORKER_CHUNK || world->scripted) && machine->applied < up_to && machine->applied < stop;
          i++)
         sim_worker_run(world, node, number, machine->applied + 1);
     sim_snapshot_collect(world, node, number);
@@ -152,6 +153,8 @@ void sim_worker_kill(struct sim_world *world, struct sim_node *node, uint32_t nu
     SIM_MARK(world, worker_killed);
     sim_trace(world, "%lu loses worker %u", node->id, number);
     node->workers[number].running = false;
+    if (node->making.snapshot)
+        SIM_MARK(world, snapshot_lost);
     sim_snapshot_abandon(node);
     sim_worker_tell_soon(world, node);
 }

@@ -339,6 +339,11 @@ void sim_world_fini(struct sim_world *world)
     for (uint32_t i = 0; i < world->heap_count; i++)
         sim_event_free(&world->heap[i]);
     free(world->heap);
+    while (world->wire) {
+        struct sim_message *next = world->wire->next;
+        sim_message_free(world->wire);
+        world->wire = next;
+    }
     for (uint32_t i = 0; i < world->node_count; i++)
         sim_node_fini(&world->nodes[i]);
     for (uint32_t i = 0; i < world->config_count; i++)
