@@ -59,8 +59,8 @@ static void wal_writer_put(struct wal *wal, enum wal_batch_kind kind, uint8_t *b
 
 static void wal_writer_put_empty(struct wal *wal, enum wal_batch_kind kind)
 {
-    uint8_t bytes[WAL_BATCH_HEADER_BYTES];
-    wal_writer_put(wal, kind, bytes, sizeof(bytes));
+    uint8_t bytes[WAL_BATCH_HEADER_BYTES + 1] = {0};
+    wal_writer_put(wal, kind, bytes, WAL_BATCH_HEADER_BYTES);
 }
 
 /* ---- segments ---------------------------------------------------------------------------------

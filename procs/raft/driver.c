@@ -1,0 +1,203 @@
+/* driver.c - one step of the core, and the duties that its update asks for (core/raft.h). */
+#include "procs/raft/driver_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "ipc/entry.h"
+
+uint64_t driver_now_ns(const struct driver *driver)
+{
+    (void)driver;
+    return clock_boot_ns();
+}
+
+static const char *driver_role_name(enum raft_role role)
+{
+    static const char *const names[] = {"follower", "pre-candidate", "candidate", "leader"};
+    return names[role];
+}
+
+static const char *driver_leader_name(const struct driver *driver, uint64_t leader)
+{
+    const struct member *member = members_find(&driver->members, leader);
+    return member ? member->name : "";
+}
+
+/* ---- duty 2: the write ------------------------------------------------------------------------
+ */
+
+static struct slice driver_config_payload(struct driver *driver, const struct raft_update *update)
+{
+    struct members *members = mem_alloc(sizeof(*members));
+    members_select(members, &driver->members, update->config);
+    driver->members = *members;
+    buf_clear(&driver->scratch);
+    CHECK(members_encode(&driver->scratch, members) == 0);
+    free(members);
+    return buf_slice(&driver->scratch);
+}
+
+static void driver_stamp_proposals(struct driver *driver)
+{
+    struct proposals *proposals = &driver->proposals;
+    uint64_t stamp_ms = cluster_clock_stamp(&driver->clock, clock_boot_ms());
+    for (uint32_t i = 0; i < proposals->count; i++)
+        CHECK(entry_patch_stamp(proposals_entry(proposals, i), proposals->sizes[i], stamp_ms) == 0);
+}
+
+static struct wal_entry driver_entry(struct driver *driver, const struct raft_update *update,
+                                     uint64_t index)
+{
+    struct wal_entry entry = {.index = index, .term = update->term, .kind = WAL_EMPTY};
+    uint32_t number = (uint32_t)(index - update->append_first);
+    switch (update->append_kind) {
+    case RAFT_APPEND_PROPOSED:
+        entry.kind = WAL_COMMAND;
+        entry.payload =
+            slice_of(proposals_entry(&driver->proposals, number), driver->proposals.sizes[number]);
+        break;
+    case RAFT_APPEND_CONFIG:
+        entry.kind = WAL_CONFIG;
+        entry.payload = driver_config_payload(driver, update);
+        break;
+    default:
+        CHECK(update->append_kind == RAFT_APPEND_EMPTY);
+    }
+    return entry;
+}
+
+static void driver_write(struct driver *driver, const struct raft_update *update)
+{
+    if (update->write == 0)
+        return;
+    if (update->append_kind == RAFT_APPEND_PROPOSED)
+        driver_stamp_proposals(driver);
+    wal_begin_write(driver->wal, update->write);
+    if (update->hard_state_changed)
+        wal_add_hard_state(driver->wal, update->term, update->vote);
+    for (uint64_t i = update->append_first; i <= update->append_last; i++) {
+        struct wal_entry entry = driver_entry(driver, update, i);
+        wal_add_entry(driver->wal, &entry);
+    }
+    wal_end_write(driver->wal);
+    driver->write = update->write;
+    if (update->truncated)
+        apply_truncated(&driver->apply, update->append_first - 1);
+}
+
+/* ---- duty 3: the board ------------------------------------------------------------------------
+ */
+
+static void driver_publish(struct driver *driver, const struct raft_update *update)
+{
+    static const enum board_role roles[] = {BOARD_ROLE_FOLLOWER, BOARD_ROLE_CANDIDATE,
+                                            BOARD_ROLE_CANDIDATE, BOARD_ROLE_LEADER};
+    struct board_lease lease = {.epoch = driver->epoch,
+                                .term = update->term,
+                                .lease_end_ns = update->lease_end_ns,
+                                .commit_index = update->announced_index,
+                                .role = roles[update->role]};
+    snprintf(lease.leader, sizeof(lease.leader), "%s", driver_leader_name(driver, update->leader));
+    board_write_lease(driver->board, &lease);
+}
+
+static void driver_begin_to_lead(struct driver *driver)
+{
+    /* as long as nobody has set it, the board shows boot time: never ahead of anything */
+    uint64_t shown_ms = board_cluster_time_ms(driver->board);
+    int64_t offset_ms =
+        cluster_clock_lead(&driver->clock, clock_boot_ms(), clock_wall_ms(), shown_ms);
+    board_write_clock_offset(driver->board, offset_ms);
+}
+
+/* ---- duties 4 and 6 ---------------------------------------------------------------------------
+ */
+
+/* A node without links to others sends nothing: messages may be lost, and a group of one has none.
+ */
+static void driver_send(const struct raft_message *message)
+{
+    LOG_DEBUG("message_not_sent", LOG_U64("kind", message->kind), LOG_U64("to", message->to));
+}
+
+static void driver_tell_role(struct driver *driver, const struct raft_update *update)
+{
+    if (driver->role == update->role && driver->term == update->term &&
+        driver->leader == update->leader)
+        return;
+    LOG_INFO("role_changed", LOG_STR("role", driver_role_name(update->role)),
+             LOG_U64("term", update->term),
+             LOG_STR("leader", driver_leader_name(driver, update->leader)));
+    driver->role = update->role;
+    driver->term = update->term;
+    driver->leader = update->leader;
+    apply_set_role(&driver->apply, update->role == RAFT_LEADER, update->term);
+    gateways_set_leader(&driver->gateways, update->term,
+                        update->leader != RAFT_NONE && !driver->stopping);
+}
+
+static void driver_set_timer(struct driver *driver, uint64_t deadline_ns)
+{
+    if (deadline_ns == RAFT_NEVER)
+        loop_timer_clear(driver->loop, &driver->timer);
+    else
+        loop_timer_set(driver->loop, &driver->timer, deadline_ns ? deadline_ns : 1);
+}
+
+static void driver_carry_out(struct driver *driver, const struct raft_update *update)
+{
+    if (update->drop_lease)
+        board_drop_lease(driver->board);
+    if (update->role == RAFT_LEADER &&
+        (driver->role != RAFT_LEADER || driver->term != update->term))
+        driver_begin_to_lead(driver);
+    driver_write(driver, update);
+    if (update->board_changed)
+        driver_publish(driver, update);
+    for (uint32_t i = 0; i < update->message_count; i++)
+        driver_send(&update->messages[i]);
+    apply_commit(&driver->apply, update->commit_index);
+    for (uint32_t i = 0; i < update->read_count; i++)
+        driver_answer_reads(driver, update->reads[i].id, update->reads[i].refused ? E_NO_LEADER : 0,
+                            update->reads[i].index);
+    driver_tell_role(driver, update);
+    driver->may_stop = update->may_stop;
+    CHECK(!update->install && update->snapshot_peer_count == 0); /* nobody sends or wants any */
+    driver_set_timer(driver, update->next_deadline_ns);
+    if (update->damage != RAFT_DAMAGE_NONE)
+        driver_give_up(driver, E_CORRUPT);
+}
+
+/* ---- steps ------------------------------------------------------------------------------------
+ */
+
+enum raft_refusal driver_step(struct driver *driver, struct raft_event *event)
+{
+    struct raft_update update;
+    event->now_ns = driver_now_ns(driver);
+    CHECK(raft_step(driver->raft, event, &update) == 0);
+    driver_carry_out(driver, &update);
+    return update.refusal;
+}
+
+void driver_on_durable(void *arg)
+{
+    struct driver *driver = arg;
+    struct wal_durable durable = wal_take_durable(driver->wal);
+    if (durable.write <= driver->persisted)
+        return;
+    driver->persisted = durable.write;
+    struct raft_event event = {.kind = RAFT_EVENT_PERSISTED, .write = durable.write};
+    driver_step(driver, &event);
+}
+
+void driver_on_timer(void *arg)
+{
+    struct raft_event event = {.kind = RAFT_EVENT_TIME};
+    driver_step(arg, &event);
+}

@@ -1,0 +1,205 @@
+/* driver_turn.c - what gateways and workers want, gathered over a turn; the turn's end; the stop.
+ */
+#include "procs/raft/driver_private.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "ipc/entry.h"
+
+#define DRIVER_STOP_LOOK_NS NS_PER_MS      /* between two looks at who still has to hear what */
+#define DRIVER_STOP_WAIT_NS (NS_PER_S / 2) /* for workers that do not apply */
+
+/* ---- proposals --------------------------------------------------------------------------------
+ */
+
+static int driver_refusal_error(enum raft_refusal refusal)
+{
+    switch (refusal) {
+    case RAFT_REFUSED_BUSY:
+        return E_BUSY;
+    default: /* not the leader, or not for long: whoever is next will take it */
+        return E_NO_LEADER;
+    }
+}
+
+static void driver_propose(struct driver *driver)
+{
+    struct proposals *proposals = &driver->proposals;
+    if (proposals->count == 0)
+        return;
+    struct raft_event event = {.kind = RAFT_EVENT_PROPOSE};
+    event.propose.count = proposals->count;
+    event.propose.bytes = proposals->sizes;
+    enum raft_refusal refusal = driver_step(driver, &event);
+    for (uint32_t i = 0; i < proposals->count && refusal != RAFT_TAKEN; i++)
+        gateways_refuse(&driver->gateways, &proposals->origins[i], driver_refusal_error(refusal));
+    proposals_clear(proposals);
+}
+
+static void driver_add_proposal(struct driver *driver, const struct proposal_origin *origin,
+                                struct slice entry)
+{
+    if (proposals_is_full(&driver->proposals))
+        driver_propose(driver);
+    proposals_add(&driver->proposals, origin, entry);
+}
+
+static bool driver_is_full(struct driver *driver, size_t bytes)
+{
+    bool is_full = disk_guard_is_full(&driver->guard, loop_now_ns(driver->loop), bytes);
+    if (wal_has_reserve(driver->wal))
+        return is_full;
+    if (!is_full && driver->guard.looked)
+        wal_retry_reserve(driver->wal);
+    return true;
+}
+
+static void driver_on_gateway_proposes(void *arg, const struct proposal_origin *origin,
+                                       struct slice entry)
+{
+    struct driver *driver = arg;
+    if (driver->stopping)
+        gateways_refuse(&driver->gateways, origin, E_NO_LEADER);
+    else if (driver_is_full(driver, entry.len))
+        gateways_refuse(&driver->gateways, origin, E_STORAGE_FULL);
+    else
+        driver_add_proposal(driver, origin, entry);
+}
+
+/* A worker's own command frees space, so it is taken as long as the log has room at all. What is
+ * dropped here the worker proposes again. */
+static void driver_on_worker_proposes(void *arg, enum proc worker, struct slice command)
+{
+    struct driver *driver = arg;
+    static const struct proposal_origin origin = {.gateway = PROPOSAL_OF_WORKER};
+    const struct entry entry = {.part_count = 1, .parts = {{worker, command}}};
+    if (driver->role != RAFT_LEADER || driver->stopping || !wal_has_reserve(driver->wal))
+        return;
+    buf_clear(&driver->scratch);
+    int error = entry_encode(&driver->scratch, &entry);
+    if (error == 0)
+        driver_add_proposal(driver, &origin, buf_slice(&driver->scratch));
+    else
+        LOG_WARN("entry_refused", LOG_STR("worker", proc_name(worker)),
+                 LOG_STR("error", error_text(error)));
+}
+
+/* ---- questions --------------------------------------------------------------------------------
+ */
+
+struct driver_answer {
+    struct driver *driver;
+    int error;
+    uint64_t index;
+};
+
+static void driver_answer_read(const struct reads_origin *origin, void *arg)
+{
+    const struct driver_answer *answer = arg;
+    gateways_answer(&answer->driver->gateways, origin, answer->error, answer->index);
+}
+
+void driver_answer_reads(struct driver *driver, uint64_t read_id, int error, uint64_t index)
+{
+    struct driver_answer answer = {driver, error, index};
+    reads_answer(&driver->reads, read_id, driver_answer_read, &answer);
+}
+
+static void driver_on_gateway_asks(void *arg, const struct reads_origin *origin)
+{
+    struct driver *driver = arg;
+    if (driver->stopping || !reads_add(&driver->reads, origin))
+        gateways_answer(&driver->gateways, origin, E_NO_LEADER, 0);
+}
+
+static void driver_ask(struct driver *driver)
+{
+    uint64_t read_id = reads_ask(&driver->reads);
+    if (read_id == 0)
+        return;
+    struct raft_event event = {.kind = RAFT_EVENT_READ, .read_id = read_id};
+    if (driver_step(driver, &event) != RAFT_TAKEN)
+        driver_answer_reads(driver, read_id, E_NO_LEADER, 0);
+}
+
+/* ---- workers ----------------------------------------------------------------------------------
+ */
+
+static void driver_on_applied(void *arg, uint64_t index)
+{
+    struct raft_event event = {.kind = RAFT_EVENT_APPLIED, .applied_index = index};
+    driver_step(arg, &event);
+}
+
+static void driver_on_workers_ok(void *arg, bool ok)
+{
+    struct raft_event event = {.kind = RAFT_EVENT_WORKERS, .workers_ok = ok};
+    driver_step(arg, &event);
+}
+
+static void driver_on_failed(void *arg, int error)
+{
+    driver_give_up(arg, error);
+}
+
+void driver_hook_gateways(struct driver *driver, struct gateways_hooks *hooks)
+{
+    *hooks = (struct gateways_hooks){driver_on_gateway_proposes, driver_on_gateway_asks, driver};
+}
+
+void driver_hook_workers(struct driver *driver, struct apply_hooks *hooks)
+{
+    *hooks = (struct apply_hooks){driver_on_applied, driver_on_workers_ok,
+                                  driver_on_worker_proposes, driver_on_failed, driver};
+}
+
+/* ---- the end of a turn ------------------------------------------------------------------------
+ */
+
+/* The log's thread is woken first: it works while the rest is done. */
+void driver_on_turn_end(void *arg)
+{
+    struct driver *driver = arg;
+    driver_propose(driver);
+    wal_flush(driver->wal);
+    driver_ask(driver);
+    apply_pump(&driver->apply);
+    wal_flush(driver->wal);
+}
+
+/* ---- the stop ---------------------------------------------------------------------------------
+ */
+
+static _Noreturn void driver_finish(struct driver *driver)
+{
+    gateways_close(&driver->gateways);
+    apply_close(&driver->apply);
+    wal_close(&driver->wal);
+    LOG_INFO("log_closed", LOG_U64("last_index", raft_last_index(driver->raft)));
+    skel_exit(driver->skel, 0);
+}
+
+void driver_on_stop_timer(void *arg)
+{
+    struct driver *driver = arg;
+    uint64_t now_ns = driver_now_ns(driver);
+    bool done = driver->may_stop && driver->persisted == driver->write &&
+                apply_is_settled(&driver->apply) && gateways_are_idle(&driver->gateways);
+    if (done || now_ns >= driver->stop_deadline_ns)
+        driver_finish(driver); /* what is queued is still written: wal_close does */
+    loop_timer_set(driver->loop, &driver->stop_timer, now_ns + DRIVER_STOP_LOOK_NS);
+}
+
+void driver_stop(struct driver *driver)
+{
+    struct raft_event event = {.kind = RAFT_EVENT_STOP};
+    driver_propose(driver);
+    driver_ask(driver);
+    driver->stopping = true;
+    driver->stop_deadline_ns = driver_now_ns(driver) + DRIVER_STOP_WAIT_NS;
+    gateways_set_leader(&driver->gateways, driver->term, false);
+    driver_step(driver, &event);
+    driver_on_stop_timer(driver);
+}

@@ -1,0 +1,58 @@
+/* gateways.h - the links to this node's gateways: what they want, and what they are told.
+ *
+ * One link per gateway process. A gateway that reconnects begins a new connection: refusals and
+ * answers that belong to an earlier one are not sent, for it has asked everything again.
+ */
+#ifndef INSI_RAFT_GATEWAYS_H
+#define INSI_RAFT_GATEWAYS_H
+
+#include "base/limits.h"
+#include "ipc/gateway_raft.h"
+#include "procs/raft/proposals.h"
+#include "procs/raft/reads.h"
+
+struct gateways_hooks {
+    /* The entry is well-formed, its bytes are borrowed. */
+    void (*propose)(void *arg, const struct proposal_origin *origin, struct slice entry);
+    void (*ask)(void *arg, const struct reads_origin *origin);
+    void *arg;
+};
+
+struct gateways_options {
+    const char *run_dir, *node;
+    uint64_t start_id;
+    unsigned count;
+    struct gateways_hooks hooks;
+};
+
+struct gateways_link {
+    struct gateways *gateways;
+    struct link *link;
+    uint32_t connection; /* raised with each */
+};
+
+struct gateways {
+    struct gateways_hooks hooks;
+    unsigned count;
+    bool leader_is_known;
+    uint64_t term;
+    struct gateways_link links[LIMIT_GATEWAYS];
+};
+
+void gateways_init(struct gateways *gateways, const struct gateways_options *options);
+/* Opens the links; the hooks may be called from now on. E_IO, E_TOO_LARGE. */
+int gateways_open(struct gateways *gateways, const struct gateways_options *options,
+                  struct loop *loop);
+void gateways_close(struct gateways *gateways);
+
+/* Told to all of them when it changed. */
+void gateways_set_leader(struct gateways *gateways, uint64_t term, bool is_known);
+
+void gateways_refuse(struct gateways *gateways, const struct proposal_origin *origin, int error);
+/* error: 0 or E_NO_LEADER */
+void gateways_answer(struct gateways *gateways, const struct reads_origin *origin, int error,
+                     uint64_t index);
+
+bool gateways_are_idle(struct gateways *gateways); /* all that was said has left this process */
+
+#endif

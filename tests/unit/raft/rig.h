@@ -1,0 +1,109 @@
+/* rig.h - a real insi-raft, and everything around it played by the test over real sockets: its
+ * supervisor, a gateway and the three state workers. One rig per test process. */
+#ifndef INSI_TESTS_UNIT_RAFT_RIG_H
+#define INSI_TESTS_UNIT_RAFT_RIG_H
+
+#include <criterion/criterion.h>
+#include <sys/types.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/path.h"
+#include "ipc/gateway_raft.h"
+#include "ipc/raft_worker.h"
+#include "shm/board.h"
+
+#define RIG_SESSION 4711
+
+struct rig_applied { /* what a worker's state is made of */
+    uint64_t index, session, sequence, stamp_ms;
+    uint32_t crc; /* of the command */
+    uint32_t bytes;
+};
+
+struct rig_worker {
+    enum proc proc;
+    struct link *link;
+    bool is_silent;  /* does not ask to resume by itself */
+    bool holds;      /* takes what comes, and does not say that it applied */
+    bool wants_zero; /* resumes with a lineage of zeros whatever it has */
+    uint8_t lineage[RAFT_LINEAGE_BYTES];
+    struct rig_applied *applied; /* by index, ascending */
+    size_t count, pending, room; /* pending: behind count, before the next APPLY_END */
+    uint64_t applied_index;
+    unsigned resumed, rebuilt, roles, ends;
+    bool is_leader;
+    size_t held_bytes; /* of commands that came while it holds */
+};
+
+struct rig_gateway {
+    struct link *link;
+    unsigned ups, leaders;
+    bool leader_is_known;
+    uint64_t term;
+    unsigned refused;
+    uint64_t refused_session, refused_sequence, refused_error; /* the last one */
+    unsigned answered, unanswered;                             /* read indexes, errors */
+    uint64_t answer_index;                                     /* the last one */
+};
+
+struct rig {
+    char dir[64];
+    char *config_text;
+    struct config config;
+    struct node_paths paths;
+    struct board *board;
+    int control_fd; /* -1: not running */
+    pid_t pid;
+    bool is_ready;
+    struct rig_gateway gateway;
+    struct rig_worker workers[PROC_WORKER_COUNT];
+    uint64_t sequence; /* of the last proposal */
+};
+
+extern struct rig rig;
+
+/* A folder, a configuration (extra: more lines for cluster.yaml, may be NULL), a board, and the
+ * ends of the links. */
+void rig_init(const char *extra);
+void rig_fini(void); /* kills what runs */
+
+void rig_start(void);            /* insi-raft; returns when it is ready */
+void rig_launch(void);           /* likewise, without waiting */
+void rig_kill(void);             /* SIGKILL */
+int rig_stop(int signal_number); /* SIGTERM, or 0: the supervisor's STOP; the exit status */
+int rig_wait_exit(void);
+
+/* One turn of all ends. */
+void rig_turn(int timeout_ms);
+
+/* Takes turns until the condition holds; fails the test after 30 seconds. */
+#define RIG_WAIT(condition)                                                                        \
+    do {                                                                                           \
+        uint64_t end_ms_ = clock_boot_ms() + 30000;                                                \
+        while (!(condition)) {                                                                     \
+            cr_assert_lt(clock_boot_ms(), end_ms_, "waited in vain: %s", #condition);              \
+            rig_turn(2);                                                                           \
+        }                                                                                          \
+    } while (0)
+
+struct rig_worker *rig_worker_of(enum proc proc);
+void rig_open_worker(enum proc proc); /* with the state it has */
+void rig_open_workers(void);
+void rig_close_worker(enum proc proc);
+void rig_forget_worker(enum proc proc, uint64_t above); /* its state ends at this index */
+void rig_open_gateway(void);
+
+/* Proposes one command for a worker under the next sequence. The command is text of so many bytes
+ * that names the sequence. */
+uint64_t rig_propose(enum proc worker, size_t bytes);
+void rig_propose_bytes(struct slice entry);
+void rig_ask(uint64_t id);
+/* The worker has applied the sequence. */
+bool rig_has(enum proc proc, uint64_t sequence);
+const struct rig_applied *rig_find(enum proc proc, uint64_t sequence);
+uint64_t rig_applied_index(enum proc proc);
+
+unsigned rig_logged(const char *text); /* lines of insi-raft that hold it */
+
+#endif
