@@ -156,6 +156,7 @@ $(eval $(call unit,base,,$(LIB_BASE),-ljansson $(LIBS_BASE)))
 $(eval $(call unit,ipc,,$(LIB_IPC) $(LIB_BASE),$(LIBS_IPC) $(LIBS_BASE)))
 $(eval $(call unit,shm,,$(LIB_SHM) $(LIB_BASE),$(LIBS_SHM) $(LIBS_BASE)))
 $(eval $(call unit,core,,$(LIB_CORE) $(LIB_BASE),$(LIBS_BASE)))
+$(BUILD)/tests/unit-raft: | $(BUILD)/libexec/insi-raft
 $(eval $(call unit,raft,$(call without_main,$(RAFT_SRC)),$(LIB_CORE) $(LIB_SKEL) $(LIB_SHM) $(LIB_IPC) $(LIB_BASE),$(SYS_STATE)))
 $(BUILD)/tests/unit-storage: | $(addprefix $(BUILD)/libexec/insi-,storage cacheq events)
 $(eval $(call unit,storage,$(call without_main,$(STORAGE_SRC)),$(LIBS_STATE),$(SYS_STATE)))
