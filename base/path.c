@@ -13,7 +13,8 @@
 #include "base/error.h"
 #include "base/hash.h"
 
-#define PATH_DEPTH_MAX 32 /* folders below each other that path_remove_tree follows */
+#define PATH_DEPTH_MAX 32    /* folders below each other that path_remove_tree follows */
+#define PATH_REMOVE_TRIES 16 /* of a folder that others still write to */
 
 static int path_absolute(char out[PATH_BYTES], const char *path)
 {
@@ -34,7 +35,7 @@ static int path_join(char out[PATH_BYTES], const char *folder, const char *name)
 
 int path_of_node(struct node_paths *out, const struct config *config, const char *node_id)
 {
-    char base[PATH_BYTES], shm[PATH_BYTES], name[32];
+    char base[PATH_BYTES], shm[PATH_BYTES], name[32], hex[17];
     uint8_t digest[SHA256_BYTES];
     int error = path_absolute(base, config->data_dir);
     error = error ? error : path_join(out->data, base, node_id);
@@ -51,8 +52,8 @@ int path_of_node(struct node_paths *out, const struct config *config, const char
     if (error)
         return error;
     hash_sha256(slice_text(out->data), digest);
-    memcpy(name, "insi-", 5);
-    hash_hex(digest, 8, name + 5);
+    hash_hex(digest, 8, hex);
+    snprintf(name, sizeof(name), "insi-%s", hex);
     error = path_absolute(shm, config->shm_dir);
     error = error ? error : path_join(out->shm, shm, name);
     error = error ? error : path_join(out->board, out->shm, "board");
@@ -99,13 +100,11 @@ int path_sync_folder(const char *path)
     return result;
 }
 
+static int path_remove_at(int parent, const char *name, unsigned depth);
+
 /* Works on descriptors and never follows a link, so nothing outside the tree can be reached. */
-static int path_remove_at(int parent, const char *name, unsigned depth) // NOLINT(misc-no-recursion)
+static int path_empty_at(int parent, const char *name, unsigned depth) // NOLINT(misc-no-recursion)
 {
-    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
-        return 0;
-    if ((errno != EISDIR && errno != EPERM) || depth == 0)
-        return E_IO;
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : E_IO;
@@ -119,9 +118,26 @@ static int path_remove_at(int parent, const char *name, unsigned depth) // NOLIN
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             result = path_remove_at(fd, entry->d_name, depth - 1);
     closedir(folder);
-    if (!result && unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
-        result = E_IO;
     return result;
+}
+
+/* Another process may put something into a folder that has just been emptied (the reader of a map,
+ * its lock file): emptied again, so many times. */
+static int path_remove_at(int parent, const char *name, unsigned depth) // NOLINT(misc-no-recursion)
+{
+    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if ((errno != EISDIR && errno != EPERM) || depth == 0)
+        return E_IO;
+    for (unsigned tries = 0; tries < PATH_REMOVE_TRIES; tries++) {
+        if (path_empty_at(parent, name, depth) != 0)
+            return E_IO;
+        if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+            return 0;
+        if (errno != ENOTEMPTY && errno != EEXIST)
+            return E_IO;
+    }
+    return E_IO;
 }
 
 int path_remove_tree(const char *path)
