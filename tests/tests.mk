@@ -32,9 +32,9 @@ sim: $(BUILD)/tests/raft-sim $(BUILD)/tests/raft-mutants
 	$(Q)$(BUILD)/tests/raft-sim --seeds $(SEEDS)
 	$(Q)$(BUILD)/tests/raft-mutants
 
-## make system        system tests: real nodes, real processes, killed for real
+## make system        system tests: real nodes, real processes, killed for real (PYTEST_ARGS="-k restart")
 system: all
-	$(Q)INSI_BUILD=$(abspath $(BUILD)) $(PYTEST) -q -p no:cacheprovider -n 4 tests/system
+	$(Q)INSI_BUILD=$(abspath $(BUILD)) $(PYTEST) -q -p no:cacheprovider -n 4 tests/system $(PYTEST_ARGS)
 
 ## make check         format, clang-tidy, cppcheck, unit tests under sanitizers
 check: deps-check
@@ -71,7 +71,7 @@ bench-apply: SETS ?= 1000000
 bench-apply: $(BENCH_APPLY)
 	$(Q)$(BENCH_APPLY) $(FOLDER) $(KEYS) $(SETS)
 
-## make bench         the numbers of docs/performance.md, measured on this machine
+## make bench         the numbers of docs/performance.md, measured on this machine (BENCH_ARGS=--help)
 bench: deps-bench
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)INSI_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py
+	$(Q)INSI_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py $(BENCH_ARGS)
