@@ -8,6 +8,14 @@ uint64_t sim_node_clock(const struct sim_world *world, const struct sim_node *no
     return node->clock_offset + ((world->now_ns * node->clock_rate) >> CLOCK_SHIFT);
 }
 
+/* A script moves each clock on its own. */
+void sim_node_set_clock(const struct sim_world *world, struct sim_node *node, uint64_t local)
+{
+    uint64_t now = sim_node_clock(world, node);
+    if (now < local)
+        node->clock_offset += local - now;
+}
+
 uint64_t sim_node_world_time(const struct sim_world *world, const struct sim_node *node,
                              uint64_t local)
 {

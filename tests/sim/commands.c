@@ -1,12 +1,15 @@
 /* commands.c - what a script can ask for, but for messages (wire.c). Times are in milliseconds; the
- * election timeout is 1000 of them, a heartbeat 100. Election timers ring within 1500.
+ * election timeout is 1000 of them, a heartbeat 100. Each node has a clock of its own.
  *
  *     cluster N [learner=ID] [reads=index] [manual=1] [append=N] [window=N] [lag=N] [first=TERM]
  *     node ID                       one that joins: no member yet
- *     wait MS                       time passes; nobody notices
- *     tick ID [MS]                  time passes, and this node looks at the clock
+ *     wait MS                       time passes for all; nobody notices
+ *     tick ID MS                    time passes for this node alone, and it looks at its clock
+ *     timeout ID                    ... until it has something to do: a heartbeat, an election
+ *     expire ID                     ... until its promise to a leader is over; it does not notice
  *     lead ID                       makes it leader, settles everything
- *     settle                        delivers, syncs and applies until nothing is left
+ *     elect ID with=IDS             makes it leader by these votes; it is heard by nobody else
+ *     settle [IDS]                  delivers, syncs and applies until nothing is left, among these
  *     propose ID [N] [term=T]       N entries
  *     sync ID [N]                   the first N queued writes are on the disk, or all
  *     apply ID [INDEX]              its workers have applied so far, or all that is decided
@@ -20,6 +23,7 @@
  *     sent ID PEER ok|failed        a stream has ended
  *     kill ID [keep=N] [parts=N]    the process; N queued writes and parts of the next stay
  *     power ID [keep=N]             the machine
+ *     amnesia ID N                  kills it, and its disk has lost the last N entries; starts it
  *     start ID
  *     show [ID]
  */
@@ -67,12 +71,21 @@ static bool sim_script_new_node(struct sim_world *world, const struct script_lin
     return true;
 }
 
-static bool sim_script_sync_all(struct sim_world *world)
+/* Ids as bits: "1,2,3". */
+static uint64_t sim_script_group(const char *text)
+{
+    uint64_t group = 0;
+    for (char *end; *text; text = *end ? end + 1 : end)
+        group |= 1ull << strtoull(text, &end, 10);
+    return group;
+}
+
+static bool sim_script_sync_among(struct sim_world *world, uint64_t group)
 {
     bool any = false;
     for (uint32_t i = 0; i < world->node_count; i++) {
         struct sim_node *node = &world->nodes[i];
-        if (!node->raft || node->disk.queued == 0)
+        if (!node->raft || node->disk.queued == 0 || !(group >> node->id & 1))
             continue;
         sim_node_synced(world, node, node->disk.queued);
         any = true;
@@ -91,33 +104,64 @@ static bool sim_script_apply(struct sim_world *world, struct sim_node *node, uin
     return true;
 }
 
-static bool sim_script_apply_all(struct sim_world *world)
+static bool sim_script_apply_among(struct sim_world *world, uint64_t group)
 {
     bool any = false;
     for (uint32_t i = 0; i < world->node_count; i++)
-        if (world->nodes[i].raft)
+        if (world->nodes[i].raft && group >> world->nodes[i].id & 1)
             any |= sim_script_apply(world, &world->nodes[i], UINT64_MAX);
     return any;
 }
 
-static bool sim_script_settle(struct sim_world *world)
+/* Until nothing is left to do among these. */
+static bool sim_script_settle(struct sim_world *world, uint64_t group)
 {
     for (uint32_t i = 0; i < COMMANDS_SETTLE_MAX; i++) {
-        bool any = sim_script_deliver_all(world);
-        any |= sim_script_sync_all(world);
-        any |= sim_script_apply_all(world);
+        bool any = sim_script_deliver_among(world, group);
+        any |= sim_script_sync_among(world, group);
+        any |= sim_script_apply_among(world, group);
         if (!any)
             return true;
     }
     return false;
 }
 
+static bool sim_script_timeout(struct sim_world *world, struct sim_node *node)
+{
+    sim_node_set_clock(world, node, node->deadline_ns);
+    sim_node_happen(world, node, RAFT_EVENT_TIME);
+    return true;
+}
+
+static void sim_script_expire(struct sim_world *world, uint64_t group)
+{
+    for (uint32_t i = 0; i < world->node_count; i++)
+        if (group >> world->nodes[i].id & 1)
+            sim_node_set_clock(world, &world->nodes[i], world->nodes[i].promises[0].until_local);
+}
+
 static bool sim_script_lead(struct sim_world *world, struct sim_node *node)
 {
-    sim_script_settle(world);
-    world->now_ns += 2000 * SIM_MS;
-    sim_node_happen(world, node, RAFT_EVENT_TIME);
-    sim_script_settle(world);
+    sim_script_settle(world, UINT64_MAX);
+    sim_script_expire(world, UINT64_MAX);
+    sim_script_timeout(world, node);
+    return sim_script_settle(world, UINT64_MAX) && node->role == RAFT_LEADER;
+}
+
+/* Only the voters named hear of it; what it sends as a leader is lost. */
+static bool sim_script_elect(struct sim_world *world, struct sim_node *node,
+                             const struct script_line *line)
+{
+    uint64_t group = sim_script_group(sim_script_option(line, "with", "")) | 1ull << node->id;
+    sim_script_deliver_among(world, 0);
+    sim_script_expire(world, group);
+    sim_script_timeout(world, node);
+    for (uint32_t i = 0; i < COMMANDS_SETTLE_MAX && node->role != RAFT_LEADER; i++) {
+        sim_script_deliver_among(world, group);
+        if (node->role != RAFT_LEADER)
+            sim_script_sync_among(world, group);
+    }
+    sim_script_deliver_among(world, 0);
     return node->role == RAFT_LEADER;
 }
 
@@ -162,6 +206,14 @@ static bool sim_script_start(struct sim_world *world, struct sim_node *node)
         sim_node_start_machine(world, node);
     sim_worker_tell(world, node);
     return true;
+}
+
+/* What must not happen: a disk that forgets. */
+static bool sim_script_amnesia(struct sim_world *world, struct sim_node *node, uint64_t lost)
+{
+    sim_node_kill_machine(world, node);
+    node->disk.log.count -= lost < node->disk.log.count ? lost : node->disk.log.count;
+    return sim_script_start(world, node);
 }
 
 static void sim_script_show_node(struct sim_world *world, const struct sim_node *node)
@@ -321,6 +373,8 @@ static bool sim_script_of_node(struct sim_world *world, const struct script_line
         return false;
     if (strcmp(verb, "kill") == 0)
         return sim_script_kill(world, node, line, false);
+    if (strcmp(verb, "amnesia") == 0)
+        return sim_script_amnesia(world, node, number);
     if (strcmp(verb, "lead") == 0)
         return sim_script_lead(world, node);
     if (strcmp(verb, "propose") == 0)
@@ -329,9 +383,15 @@ static bool sim_script_of_node(struct sim_world *world, const struct script_line
         return sim_script_snapshot(world, node, line);
     if (strcmp(verb, "receive") == 0)
         return sim_script_receive(world, node, line);
+    if (strcmp(verb, "timeout") == 0)
+        return sim_script_timeout(world, node);
+    if (strcmp(verb, "elect") == 0)
+        return sim_script_elect(world, node, line);
     if (strcmp(verb, "tick") == 0) {
-        world->now_ns += line->count > 2 ? number * SIM_MS : 0;
+        node->clock_offset += line->count > 2 ? number * SIM_MS : 0;
         sim_node_happen(world, node, RAFT_EVENT_TIME);
+    } else if (strcmp(verb, "expire") == 0) {
+        sim_script_expire(world, 1ull << node->id);
     } else if (strcmp(verb, "sync") == 0) {
         uint32_t queued = node->disk.queued;
         sim_node_synced(world, node, number < queued ? (uint32_t)number : queued);
@@ -351,7 +411,8 @@ bool sim_script_command(struct sim_world *world, const struct script_line *line)
 {
     const char *verb = line->words[0];
     if (strcmp(verb, "settle") == 0)
-        return sim_script_settle(world);
+        return sim_script_settle(world, line->count > 1 ? sim_script_group(line->words[1])
+                                                        : UINT64_MAX);
     if (strcmp(verb, "show") == 0)
         return sim_script_show(world, line);
     if (strcmp(verb, "wire") == 0)
@@ -360,6 +421,10 @@ bool sim_script_command(struct sim_world *world, const struct script_line *line)
         return sim_script_deliver(world, line);
     if (strcmp(verb, "drop") == 0)
         return sim_script_drop(world, line);
+    if (strcmp(verb, "hold") == 0)
+        return sim_script_hold(world, line);
+    if (strcmp(verb, "release") == 0)
+        return sim_script_release(world);
     if (strcmp(verb, "repeat") == 0)
         return sim_script_repeat(world, line);
     if (line->count < 2)
@@ -369,7 +434,8 @@ bool sim_script_command(struct sim_world *world, const struct script_line *line)
     if (strcmp(verb, "node") == 0)
         return sim_script_new_node(world, line);
     if (strcmp(verb, "wait") == 0) {
-        world->now_ns += strtoull(line->words[1], NULL, 10) * SIM_MS;
+        for (uint32_t i = 0; i < world->node_count; i++)
+            world->nodes[i].clock_offset += strtoull(line->words[1], NULL, 10) * SIM_MS;
         return true;
     }
     return sim_script_of_node(world, line);

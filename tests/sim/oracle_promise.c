@@ -23,8 +23,8 @@ void sim_promise_hear(struct sim_world *world, struct sim_node *node,
         promise->floor = append->append.round_floor;
     if (promise->sent_ns < append->append.sent_ns)
         promise->sent_ns = append->append.sent_ns;
-    promise->until_world = sim_node_world_time(
-        world, node, sim_node_clock(world, node) + world->profile.election_ns);
+    promise->until_local = sim_node_clock(world, node) + world->profile.election_ns;
+    promise->until_world = sim_node_world_time(world, node, promise->until_local);
 }
 
 /* What the node promised to this leader in its term; NULL: nothing. */

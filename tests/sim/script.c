@@ -74,11 +74,11 @@ static char *sim_script_output(FILE *in, bool *failed)
     sim_world_init(&world, 1, &marks);
     world.scripted = true;
     *failed = false;
-    while (!*failed && fgets(text, sizeof(text), in)) {
+    while (fgets(text, sizeof(text), in)) {
         if (text[0] == ' ')
             continue; /* what they gave before */
         fputs(text, out);
-        if (text[0] == '>' || text[0] == '~')
+        if (!*failed && (text[0] == '>' || text[0] == '~'))
             *failed = !sim_script_line(&world, text, out);
     }
     sim_world_fini(&world);
@@ -128,7 +128,7 @@ int sim_script_run(const char *path, bool rewrite)
     char *before = sim_script_text(in);
     fclose(in);
     bool same = strcmp(output, before) == 0;
-    if (rewrite && !same) {
+    if (rewrite && !same && !failed) {
         FILE *file = fopen(path, "w");
         CHECK(file && fputs(output, file) >= 0 && fclose(file) == 0);
         printf("recorded anew: %s\n", path);

@@ -36,8 +36,11 @@ bool sim_script_command(struct sim_world *world, const struct script_line *line)
 bool sim_script_deliver(struct sim_world *world, const struct script_line *line);
 bool sim_script_drop(struct sim_world *world, const struct script_line *line);
 bool sim_script_repeat(struct sim_world *world, const struct script_line *line);
+bool sim_script_hold(struct sim_world *world, const struct script_line *line);
+bool sim_script_release(struct sim_world *world);
 bool sim_script_wire(struct sim_world *world, const struct script_line *line);
-bool sim_script_deliver_all(struct sim_world *world); /* quietly; whether there were any */
+/* All between members of a group of ids, as bits; the others are lost. Whether there were any. */
+bool sim_script_deliver_among(struct sim_world *world, uint64_t group);
 
 /* The value of name=value among the words; the default when it is not there. */
 const char *sim_script_option(const struct script_line *line, const char *name,

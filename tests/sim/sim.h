@@ -99,6 +99,7 @@ struct sim_promise { /* what a node has promised by hearing a leader; it outlive
     uint64_t to, term, floor;
     uint64_t sent_ns;     /* of the newest APPEND, by the leader's clock */
     uint64_t until_world; /* no vote for others before */
+    uint64_t until_local; /* ... by its own clock */
 };
 
 struct sim_making { /* a snapshot whose parts are being collected */
@@ -323,6 +324,7 @@ struct sim_world {
     FILE *trace;   /* NULL: none */
     bool scripted; /* nothing happens by itself: sends, syncs, timers wait for the script */
     struct sim_message *wire; /* scripted: what is under way, in order */
+    struct sim_message *held; /* ... but kept back for now */
     jmp_buf *failed;
     char failure[1024];
 };
@@ -352,6 +354,8 @@ void sim_profile_print(const struct sim_world *world, FILE *out);
 uint64_t sim_node_clock(const struct sim_world *world, const struct sim_node *node);
 uint64_t sim_node_world_time(const struct sim_world *world, const struct sim_node *node,
                              uint64_t local); /* the first moment at which the clock shows it */
+
+void sim_node_set_clock(const struct sim_world *world, struct sim_node *node, uint64_t local);
 
 /* node.c: the raft process around its core */
 void sim_node_init(struct sim_world *world, uint64_t id, const struct raft_config *genesis);

@@ -19,7 +19,9 @@ void sim_trace(struct sim_world *world, const char *format, ...)
         return;
     va_list list;
     va_start(list, format);
-    if (!world->scripted)
+    if (world->scripted)
+        fputs("  ", world->trace);
+    else
         fprintf(world->trace, "%10.3f  ", (double)world->now_ns / 1e6);
     vfprintf(world->trace, format, list);
     fputc('\n', world->trace);

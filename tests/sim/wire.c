@@ -3,6 +3,7 @@
  *     deliver [1>2] [append] [from-end]    all of them, or of that link, or of that kind
  *     drop    [1>2] [append]               lost
  *     repeat  [1>2] [append]               delivered, and still under way
+ *     hold    [1>2] [append]               kept back until "release", then in front of all others
  *     wire                                 what is there
  */
 #include <stdlib.h>
@@ -118,6 +119,29 @@ bool sim_script_repeat(struct sim_world *world, const struct script_line *line)
     return sim_wire_hand_over(world, line, true, true);
 }
 
+bool sim_script_hold(struct sim_world *world, const struct script_line *line)
+{
+    struct sim_message *taken[WIRE_MAX];
+    struct wire_filter filter = sim_wire_filter(line);
+    uint32_t count = sim_wire_take(world, &filter, false, taken);
+    for (uint32_t i = count; i-- > 0;) {
+        taken[i]->next = world->held;
+        world->held = taken[i];
+    }
+    return count > 0;
+}
+
+bool sim_script_release(struct sim_world *world)
+{
+    struct sim_message **end = &world->held;
+    while (*end)
+        end = &(*end)->next;
+    *end = world->wire;
+    world->wire = world->held;
+    world->held = NULL;
+    return true;
+}
+
 bool sim_script_wire(struct sim_world *world, const struct script_line *line)
 {
     (void)line;
@@ -128,12 +152,16 @@ bool sim_script_wire(struct sim_world *world, const struct script_line *line)
     return true;
 }
 
-bool sim_script_deliver_all(struct sim_world *world)
+bool sim_script_deliver_among(struct sim_world *world, uint64_t group)
 {
     struct sim_message *taken[WIRE_MAX];
     struct wire_filter filter = {.count = UINT64_MAX};
     uint32_t count = sim_wire_take(world, &filter, false, taken);
-    for (uint32_t i = 0; i < count; i++)
-        sim_wire_arrive(world, taken[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        if (group >> taken[i]->raft.from & group >> taken[i]->raft.to & 1)
+            sim_wire_arrive(world, taken[i]);
+        else
+            sim_message_free(taken[i]);
+    }
     return count > 0;
 }

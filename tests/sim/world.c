@@ -334,16 +334,22 @@ void sim_world_init(struct sim_world *world, uint64_t seed, struct sim_marks *ma
     world->oracle = sim_oracle_new();
 }
 
+static void sim_free_messages(struct sim_message *message)
+{
+    while (message) {
+        struct sim_message *next = message->next;
+        sim_message_free(message);
+        message = next;
+    }
+}
+
 void sim_world_fini(struct sim_world *world)
 {
     for (uint32_t i = 0; i < world->heap_count; i++)
         sim_event_free(&world->heap[i]);
     free(world->heap);
-    while (world->wire) {
-        struct sim_message *next = world->wire->next;
-        sim_message_free(world->wire);
-        world->wire = next;
-    }
+    sim_free_messages(world->wire);
+    sim_free_messages(world->held);
     for (uint32_t i = 0; i < world->node_count; i++)
         sim_node_fini(&world->nodes[i]);
     for (uint32_t i = 0; i < world->config_count; i++)
