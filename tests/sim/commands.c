@@ -26,6 +26,7 @@
  *     amnesia ID N                  kills it, and its disk has lost the last N entries; starts it
  *     start ID
  *     show [ID]
+ *     timer ID                      when it has something to do
  */
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,16 @@ static bool sim_script_elect(struct sim_world *world, struct sim_node *node,
 
 /* ---- a node ------------------------------------------------------------------------------------ */
 
+static void sim_script_refusal(struct sim_world *world, const struct sim_node *node,
+                               enum raft_refusal refusal)
+{
+    static const char *const names[] = {"taken",        "not leader", "stale term", "busy",
+                                        "transferring", "not ready",  "invalid",    "no quorum",
+                                        "behind"};
+    if (refusal != RAFT_TAKEN)
+        sim_trace(world, "  %lu refuses: %s", node->id, names[refusal]);
+}
+
 static bool sim_script_propose(struct sim_world *world, struct sim_node *node,
                                const struct script_line *line)
 {
@@ -183,6 +194,7 @@ static bool sim_script_propose(struct sim_world *world, struct sim_node *node,
     node->proposing = commands;
     sim_node_step(world, node, &event, &update);
     node->proposing = NULL;
+    sim_script_refusal(world, node, update.refusal);
     return true;
 }
 
@@ -286,14 +298,6 @@ static bool sim_script_receive(struct sim_world *world, struct sim_node *node,
 
 /* ---- events that are one step ------------------------------------------------------------------ */
 
-static const char *sim_script_refusal(enum raft_refusal refusal)
-{
-    static const char *const names[] = {"taken",        "not leader", "stale term", "busy",
-                                        "transferring", "not ready",  "invalid",    "no quorum",
-                                        "behind"};
-    return names[refusal];
-}
-
 static bool sim_script_change_kind(const char *word, enum raft_change_kind *kind)
 {
     static const char *const names[] = {"add", "promote", "remove", "renew"};
@@ -351,8 +355,7 @@ static bool sim_script_one_step(struct sim_world *world, struct sim_node *node,
     if (event.kind == RAFT_EVENT_SNAPSHOT_SENT)
         event.snapshot_sent.index = node->disk.newest.index;
     sim_node_step(world, node, &event, &update);
-    if (update.refusal != RAFT_TAKEN)
-        sim_trace(world, "  %lu refuses: %s", node->id, sim_script_refusal(update.refusal));
+    sim_script_refusal(world, node, update.refusal);
     return true;
 }
 
@@ -385,6 +388,11 @@ static bool sim_script_of_node(struct sim_world *world, const struct script_line
         return sim_script_receive(world, node, line);
     if (strcmp(verb, "timeout") == 0)
         return sim_script_timeout(world, node);
+    if (strcmp(verb, "timer") == 0) {
+        sim_trace(world, "  %lu wakes in %lums", node->id,
+                  (node->deadline_ns - sim_node_clock(world, node)) / SIM_MS);
+        return true;
+    }
     if (strcmp(verb, "elect") == 0)
         return sim_script_elect(world, node, line);
     if (strcmp(verb, "tick") == 0) {

@@ -306,10 +306,11 @@ static void raft_step_lead(struct raft *raft)
         raft_append_wake_all(raft);
     }
     raft_peer_sync(raft);
-    raft_transfer_serve(raft);
     raft_transfer_hand_over(raft);
     if (raft->role == RAFT_LEADER)
         raft_change_serve(raft);
+    if (raft->role == RAFT_LEADER)
+        raft_transfer_serve(raft);
     if (raft->role == RAFT_LEADER)
         raft_append_advance_commit(raft); /* other voters may need less */
 }
