@@ -226,6 +226,7 @@ static void apply_pump_stream(struct apply_stream *stream)
         }
         const struct msg_apply_end end = {stream->last_index};
         apply_check_sent(msg_apply_end_send(stream->link, &end));
+        apply->sent_bytes += stream->bytes;
         apply_cursor_sent(cursor, stream->last_index, stream->bytes, loop_now_ns(apply->loop));
     }
 }

@@ -53,6 +53,7 @@ struct apply {
     uint8_t lineage[RAFT_LINEAGE_BYTES];
     uint64_t commit_index, applied_index; /* applied: as told last */
     bool is_leader, is_ok;
+    uint64_t sent_bytes; /* of commands, since the start */
     uint64_t term;
     struct apply_stream streams[PROC_WORKER_COUNT];
 };

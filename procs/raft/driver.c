@@ -83,6 +83,7 @@ static void driver_write(struct driver *driver, const struct raft_update *update
     for (uint64_t i = update->append_first; i <= update->append_last; i++) {
         struct wal_entry entry = driver_entry(driver, update, i);
         wal_add_entry(driver->wal, &entry);
+        driver->entry_bytes += entry.payload.len;
     }
     wal_end_write(driver->wal);
     driver->write = update->write;

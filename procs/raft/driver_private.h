@@ -34,8 +34,15 @@ struct driver {
     /* as the last update said */
     enum raft_role role;
     uint64_t term, leader;
-    uint64_t write; /* the last one that was queued */
+    uint64_t write;       /* the last one that was queued */
+    uint64_t entry_bytes; /* queued since the start */
     bool may_stop;
+
+    struct { /* memory goes back to the system in a quiet moment */
+        uint64_t bytes, trimmed_bytes,
+            seen_bytes; /* of entries, written or sent, since the start */
+        struct loop_timer timer;
+    } trim;
 
     uint64_t persisted; /* the last write that the core was told of */
     bool stopping;
@@ -53,6 +60,7 @@ void driver_on_timer(void *arg);
 /* driver_turn.c: what others want, and the end of a turn */
 void driver_on_turn_end(void *arg);
 void driver_on_stop_timer(void *arg);
+void driver_on_trim_timer(void *arg);
 void driver_hook_gateways(struct driver *driver, struct gateways_hooks *hooks);
 void driver_hook_workers(struct driver *driver, struct apply_hooks *hooks);
 void driver_answer_reads(struct driver *driver, uint64_t read_id, int error, uint64_t index);

@@ -222,6 +222,7 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     driver->epoch = epoch;
     driver->timer = (struct loop_timer){.fire = driver_on_timer, .arg = driver};
     driver->stop_timer = (struct loop_timer){.fire = driver_on_stop_timer, .arg = driver};
+    driver->trim.timer = (struct loop_timer){.fire = driver_on_trim_timer, .arg = driver};
     disk_guard_init(&driver->guard, skel->paths.data);
     proposals_init(&driver->proposals);
     buf_init(&driver->scratch, LIMIT_ENTRY_BYTES);

@@ -2,12 +2,16 @@
  */
 #include "procs/raft/driver_private.h"
 
+#include <malloc.h>
+
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "ipc/entry.h"
 
+#define DRIVER_TRIM_BYTES (1u << 20)
+#define DRIVER_TRIM_QUIET_NS NS_PER_S
 #define DRIVER_STOP_LOOK_NS NS_PER_MS      /* between two looks at who still has to hear what */
 #define DRIVER_STOP_WAIT_NS (NS_PER_S / 2) /* for workers that do not apply */
 
@@ -158,6 +162,29 @@ void driver_hook_workers(struct driver *driver, struct apply_hooks *hooks)
 /* ---- the end of a turn ------------------------------------------------------------------------
  */
 
+/* A quiet second after much was written: what malloc keeps goes back to the system. */
+void driver_on_trim_timer(void *arg)
+{
+    struct driver *driver = arg;
+    if (driver->trim.bytes == driver->trim.seen_bytes) {
+        malloc_trim(0);
+        driver->trim.trimmed_bytes = driver->trim.bytes;
+        return;
+    }
+    driver->trim.seen_bytes = driver->trim.bytes;
+    loop_timer_set(driver->loop, &driver->trim.timer,
+                   loop_now_ns(driver->loop) + DRIVER_TRIM_QUIET_NS);
+}
+
+static void driver_watch_memory(struct driver *driver)
+{
+    driver->trim.bytes = driver->entry_bytes + driver->apply.sent_bytes;
+    if (driver->trim.bytes - driver->trim.trimmed_bytes >= DRIVER_TRIM_BYTES &&
+        driver->trim.timer.due_ns == 0)
+        loop_timer_set(driver->loop, &driver->trim.timer,
+                       loop_now_ns(driver->loop) + DRIVER_TRIM_QUIET_NS);
+}
+
 /* The log's thread is woken first: it works while the rest is done. */
 void driver_on_turn_end(void *arg)
 {
@@ -167,6 +194,7 @@ void driver_on_turn_end(void *arg)
     driver_ask(driver);
     apply_pump(&driver->apply);
     wal_flush(driver->wal);
+    driver_watch_memory(driver);
 }
 
 /* ---- the stop ---------------------------------------------------------------------------------
