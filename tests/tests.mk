@@ -26,9 +26,18 @@ $(BUILD)/tests/raft-mutants: $(MUTANTS_OBJ) $(LIB_BASE)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(MUTANTS_OBJ) $(LIB_BASE) $(LIBS_BASE)
 -include $(MUTANTS_OBJ:.o=.d)
 
-## make sim SEEDS=N   N seeds of the cluster simulation; then the core's deliberate faults
-SEEDS ?= 2000
-sim: $(BUILD)/tests/raft-sim $(BUILD)/tests/raft-mutants
+# All that the core may use from outside: no clock, chance, file, socket, thread or log among it.
+CORE_MAY_USE := raft_.*|rng_(init|next|below)|check_failed|mem_(alloc|resize|copy)|free|\
+	mem(move|cpy|set|cmp)|__stack_chk_fail|__(a|ub)san_.*
+core-pure: $(LIB_CORE)
+	$(Q)! nm -u --format=posix $(LIB_CORE) | awk 'NF > 1 { print $$1 }' | sort -u | \
+	    grep -vxE '$(subst $() ,,$(CORE_MAY_USE))' || { echo "the Raft core must not use these"; exit 1; }
+
+## make sim SEEDS=N   N seeds of the cluster simulation, the scenarios, and the core's deliberate faults
+SEEDS ?= 6000
+sim: core-pure $(BUILD)/tests/raft-sim $(BUILD)/tests/raft-mutants
+	$(Q)$(BUILD)/tests/raft-sim --scripts tests/sim/data/*.txt
+	$(Q)$(BUILD)/tests/raft-sim --repeat --seeds 100
 	$(Q)$(BUILD)/tests/raft-sim --seeds $(SEEDS)
 	$(Q)$(BUILD)/tests/raft-mutants
 

@@ -1,6 +1,6 @@
 /* calm.c - the end of a seed: faults are over for a set of nodes that can do without the others,
- * and those must now elect a leader and do all that is open. What stays in trouble may not hold them
- * up: machines without power, nodes that hear nobody, or that nobody hears. */
+ * and those must now elect a leader and do all that is open. What stays in trouble may not hold
+ * them up: machines without power, nodes that hear nobody, or that nobody hears. */
 #include <string.h>
 
 #include "base/check.h"
@@ -10,7 +10,8 @@
 #define CALM_LEADER_TIMEOUTS 10
 #define CALM_DONE_TIMEOUTS 40
 
-/* ---- who must do without whom ------------------------------------------------------------------- */
+/* ---- who must do without whom -------------------------------------------------------------------
+ */
 
 bool sim_calm_is_learner(const struct sim_world *world, uint64_t id)
 {
@@ -160,7 +161,8 @@ void sim_calm_begin(struct sim_world *world)
             sim_calm_break(world, i);
 }
 
-/* ---- is all well? ------------------------------------------------------------------------------ */
+/* ---- is all well? ------------------------------------------------------------------------------
+ */
 
 /* The leader of the newest term in the core. */
 static struct sim_node *sim_calm_leader(struct sim_world *world)

@@ -3,7 +3,8 @@
 #include "tests/sim/oracle.h"
 #include "tests/sim/sim.h"
 
-/* ---- the disk --------------------------------------------------------------------------------- */
+/* ---- the disk ---------------------------------------------------------------------------------
+ */
 
 static struct sim_entry sim_carry_entry(const struct sim_node *node,
                                         const struct raft_update *update, uint64_t number,
@@ -13,9 +14,8 @@ static struct sim_entry sim_carry_entry(const struct sim_node *node,
     case RAFT_APPEND_RECEIVED:
         return node->receiving->entries[update->append_skip + number];
     case RAFT_APPEND_PROPOSED:
-        return (struct sim_entry){.term = update->term,
-                                  .command = node->proposing[number],
-                                  .bytes = SIM_ENTRY_BYTES};
+        return (struct sim_entry){
+            .term = update->term, .command = node->proposing[number], .bytes = SIM_ENTRY_BYTES};
     case RAFT_APPEND_CONFIG:
         return (struct sim_entry){.term = update->term, .config = config};
     case RAFT_APPEND_NONE:
@@ -34,9 +34,8 @@ static void sim_carry_write(struct sim_world *world, struct sim_node *node,
     write->vote = update->vote;
     if (update->append_kind == RAFT_APPEND_NONE)
         return;
-    const struct raft_config *config = update->append_kind == RAFT_APPEND_CONFIG
-                                           ? sim_keep_config(world, update->config)
-                                           : NULL;
+    const struct raft_config *config =
+        update->append_kind == RAFT_APPEND_CONFIG ? sim_keep_config(world, update->config) : NULL;
     if (update->truncated) {
         SIM_MARK(world, truncations);
         sim_nemesis_chase(world);
@@ -103,7 +102,8 @@ void sim_carry_sync(struct sim_world *world, struct sim_node *node)
                                        .only_in = node->incarnation});
 }
 
-/* ---- what others see --------------------------------------------------------------------------- */
+/* ---- what others see ---------------------------------------------------------------------------
+ */
 
 static void sim_carry_marks(struct sim_world *world, const struct sim_node *node,
                             const struct raft_update *update)
@@ -129,7 +129,8 @@ static void sim_carry_marks(struct sim_world *world, const struct sim_node *node
         SIM_MARK(world, transfer_failed);
     if (update->drop_lease && node->board.lease_end_ns != 0)
         SIM_MARK(world, lease_dropped);
-    if (update->lease_end_ns == RAFT_LEASE_FOREVER && node->board.lease_end_ns != RAFT_LEASE_FOREVER)
+    if (update->lease_end_ns == RAFT_LEASE_FOREVER &&
+        node->board.lease_end_ns != RAFT_LEASE_FOREVER)
         SIM_MARK(world, sole_voter);
     if (update->snapshot_ignored)
         SIM_MARK(world, snapshot_ignored);
@@ -151,8 +152,10 @@ static void sim_carry_check(struct sim_world *world, const struct sim_node *node
         if (!entry->config)
             continue;
         if (update->config_index != i || sim_keep_config(world, update->config) != entry->config)
-            sim_fail(world, "contract", "node %lu goes by the members of %lu, the newest are of "
-                     "%lu", node->id, update->config_index, i);
+            sim_fail(world, "contract",
+                     "node %lu goes by the members of %lu, the newest are of "
+                     "%lu",
+                     node->id, update->config_index, i);
         return;
     }
     if (update->config_index > node->log.base)
@@ -198,7 +201,8 @@ static void sim_carry_timer(struct sim_world *world, struct sim_node *node, uint
                                        .a = ++node->timer});
 }
 
-/* ---- all of it -------------------------------------------------------------------------------- */
+/* ---- all of it --------------------------------------------------------------------------------
+ */
 
 static void sim_carry_mix(struct sim_world *world, const struct raft_update *update)
 {

@@ -37,7 +37,8 @@
 
 #define COMMANDS_SETTLE_MAX 1000
 
-/* ---- the cluster ------------------------------------------------------------------------------- */
+/* ---- the cluster -------------------------------------------------------------------------------
+ */
 
 static bool sim_script_cluster(struct sim_world *world, const struct script_line *line)
 {
@@ -48,7 +49,7 @@ static bool sim_script_cluster(struct sim_world *world, const struct script_line
         .election_ns = 1000 * SIM_MS,
         .heartbeat_ns = 100 * SIM_MS,
         .reads = strcmp(sim_script_option(line, "reads", "lease"), "index") == 0 ? RAFT_READS_INDEX
-                                                                             : RAFT_READS_LEASE,
+                                                                                 : RAFT_READS_LEASE,
         .manual_promotion = sim_script_number(line, "manual", 0) != 0,
         .append_entries = (uint32_t)sim_script_number(line, "append", SIM_APPEND_MAX),
         .window_messages = (uint32_t)sim_script_number(line, "window", 0),
@@ -166,14 +167,15 @@ static bool sim_script_elect(struct sim_world *world, struct sim_node *node,
     return node->role == RAFT_LEADER;
 }
 
-/* ---- a node ------------------------------------------------------------------------------------ */
+/* ---- a node ------------------------------------------------------------------------------------
+ */
 
 static void sim_script_refusal(struct sim_world *world, const struct sim_node *node,
                                enum raft_refusal refusal)
 {
-    static const char *const names[] = {"taken",        "not leader", "stale term", "busy",
-                                        "transferring", "not ready",  "invalid",    "no quorum",
-                                        "behind"};
+    static const char *const names[] = {"taken",   "not leader",   "stale term",
+                                        "busy",    "transferring", "not ready",
+                                        "invalid", "no quorum",    "behind"};
     if (refusal != RAFT_TAKEN)
         sim_trace(world, "  %lu refuses: %s", node->id, names[refusal]);
 }
@@ -242,10 +244,12 @@ static void sim_script_show_node(struct sim_world *world, const struct sim_node 
                   node->disk.vote, lease);
         return;
     }
-    sim_trace(world, "  %lu %s term=%lu leader=%lu log=%lu..%lu durable=%lu commit=%lu applied=%lu "
-              "announced=%lu%s", node->id, sim_role_name(node->role), node->term, node->leader,
-              node->log.base + 1, sim_log_last(&node->log), raft_durable_index(node->raft),
-              node->commit, sim_worker_applied(node), node->board.announced, lease);
+    sim_trace(world,
+              "  %lu %s term=%lu leader=%lu log=%lu..%lu durable=%lu commit=%lu applied=%lu "
+              "announced=%lu%s",
+              node->id, sim_role_name(node->role), node->term, node->leader, node->log.base + 1,
+              sim_log_last(&node->log), raft_durable_index(node->raft), node->commit,
+              sim_worker_applied(node), node->board.announced, lease);
 }
 
 static bool sim_script_show(struct sim_world *world, const struct script_line *line)
@@ -259,7 +263,8 @@ static bool sim_script_show(struct sim_world *world, const struct script_line *l
     return true;
 }
 
-/* ---- snapshots --------------------------------------------------------------------------------- */
+/* ---- snapshots ---------------------------------------------------------------------------------
+ */
 
 static bool sim_script_snapshot(struct sim_world *world, struct sim_node *node,
                                 const struct script_line *line)
@@ -267,8 +272,8 @@ static bool sim_script_snapshot(struct sim_world *world, struct sim_node *node,
     struct sim_snapshot *snapshot = mem_alloc(sizeof(*snapshot));
     snapshot->index = sim_worker_applied(node);
     snapshot->term = raft_term_at(node->raft, snapshot->index);
-    snapshot->config =
-        sim_keep_config(world, raft_config_at(node->raft, snapshot->index, &snapshot->config_index));
+    snapshot->config = sim_keep_config(
+        world, raft_config_at(node->raft, snapshot->index, &snapshot->config_index));
     for (uint32_t i = 0; i < SIM_WORKERS; i++)
         snapshot->machines[i] = node->workers[i].machine;
     uint64_t cut = sim_script_number(line, "cut", snapshot->index);
@@ -296,7 +301,8 @@ static bool sim_script_receive(struct sim_world *world, struct sim_node *node,
     return true;
 }
 
-/* ---- events that are one step ------------------------------------------------------------------ */
+/* ---- events that are one step ------------------------------------------------------------------
+ */
 
 static bool sim_script_change_kind(const char *word, enum raft_change_kind *kind)
 {
@@ -359,7 +365,8 @@ static bool sim_script_one_step(struct sim_world *world, struct sim_node *node,
     return true;
 }
 
-/* ---- dispatch ---------------------------------------------------------------------------------- */
+/* ---- dispatch ----------------------------------------------------------------------------------
+ */
 
 static bool sim_script_of_node(struct sim_world *world, const struct script_line *line)
 {
@@ -419,8 +426,8 @@ bool sim_script_command(struct sim_world *world, const struct script_line *line)
 {
     const char *verb = line->words[0];
     if (strcmp(verb, "settle") == 0)
-        return sim_script_settle(world, line->count > 1 ? sim_script_group(line->words[1])
-                                                        : UINT64_MAX);
+        return sim_script_settle(world,
+                                 line->count > 1 ? sim_script_group(line->words[1]) : UINT64_MAX);
     if (strcmp(verb, "show") == 0)
         return sim_script_show(world, line);
     if (strcmp(verb, "wire") == 0)

@@ -7,7 +7,8 @@
 #include "base/check.h"
 #include "tests/sim/sim.h"
 
-/* ---- logs ------------------------------------------------------------------------------------- */
+/* ---- logs -------------------------------------------------------------------------------------
+ */
 
 uint64_t sim_log_last(const struct sim_log *log)
 {
@@ -50,7 +51,8 @@ void sim_log_reset(struct sim_log *log, uint64_t base)
     log->base = base;
 }
 
-/* ---- the disk --------------------------------------------------------------------------------- */
+/* ---- the disk ---------------------------------------------------------------------------------
+ */
 
 struct sim_write *sim_disk_queue(struct sim_disk *disk, uint64_t number)
 {

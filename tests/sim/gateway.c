@@ -54,7 +54,8 @@ void sim_gateway_kill(struct sim_world *world, struct sim_node *node)
     node->open_count = 0;
 }
 
-/* ---- writes ----------------------------------------------------------------------------------- */
+/* ---- writes -----------------------------------------------------------------------------------
+ */
 
 static void sim_gateway_send(struct sim_world *world, const struct sim_node *node,
                              const struct sim_batch *batch)
@@ -127,8 +128,7 @@ static void sim_gateway_keep(struct sim_world *world, const struct sim_node *nod
 }
 
 /* At a raft process. */
-void sim_gateway_take(struct sim_world *world, struct sim_node *node,
-                      const struct sim_batch *batch)
+void sim_gateway_take(struct sim_world *world, struct sim_node *node, const struct sim_batch *batch)
 {
     if (node->role != RAFT_LEADER && batch->term == 0 && node->leader != RAFT_NONE) {
         sim_net_forward(world, node, sim_node_by_id(world, node->leader), batch);
@@ -178,7 +178,8 @@ void sim_gateway_results(struct sim_world *world, struct sim_node *node, uint32_
     }
 }
 
-/* ---- reads ------------------------------------------------------------------------------------ */
+/* ---- reads ------------------------------------------------------------------------------------
+ */
 
 static void sim_gateway_go_on(struct sim_world *world, const struct sim_node *node, uint32_t number,
                               enum sim_op_state state, uint64_t wait)

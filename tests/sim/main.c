@@ -46,7 +46,8 @@ static uint64_t sim_number(const char *text)
 static struct sim_arguments sim_arguments(int argc, char **argv)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    struct sim_arguments arguments = {.from = 1, .jobs = cores > 0 && cores < 64 ? (uint32_t)cores : 1};
+    struct sim_arguments arguments = {.from = 1,
+                                      .jobs = cores > 0 && cores < 64 ? (uint32_t)cores : 1};
     for (int i = 1; i < argc; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--trace") == 0)

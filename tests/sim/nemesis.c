@@ -54,9 +54,8 @@ static void sim_nemesis_worker(struct sim_world *world, struct sim_node *node, e
     if (fault == SIM_FAULT_stall_worker) {
         node->workers[number].stalled_until = until;
         sim_worker_tell_soon(world, node);
-        sim_push(world, (struct sim_event){.time = until,
-                                           .kind = SIM_TELL,
-                                           .node = sim_node_number(world, node)});
+        sim_push(world, (struct sim_event){
+                            .time = until, .kind = SIM_TELL, .node = sim_node_number(world, node)});
         return;
     }
     if (!node->workers[number].running)
@@ -138,17 +137,19 @@ static struct sim_node *sim_nemesis_victim(struct sim_world *world)
 void sim_nemesis_chase(struct sim_world *world)
 {
     static const enum sim_fault chasers[] = {
-        SIM_FAULT_kill_raft, SIM_FAULT_kill_raft,    SIM_FAULT_kill_machine, SIM_FAULT_isolate,
-        SIM_FAULT_cut_link,  SIM_FAULT_cut_one_way,  SIM_FAULT_pause_raft,   SIM_FAULT_transfer,
-        SIM_FAULT_deafen,    SIM_FAULT_kill_gateway, SIM_FAULT_flood,        SIM_FAULT_stray_snapshot,
+        SIM_FAULT_kill_raft,    SIM_FAULT_kill_raft, SIM_FAULT_kill_machine,
+        SIM_FAULT_isolate,      SIM_FAULT_cut_link,  SIM_FAULT_cut_one_way,
+        SIM_FAULT_pause_raft,   SIM_FAULT_transfer,  SIM_FAULT_deafen,
+        SIM_FAULT_kill_gateway, SIM_FAULT_flood,     SIM_FAULT_stray_snapshot,
     };
     if (world->scripted || world->calm || !sim_chance(world, world->profile.chase_permille))
         return;
     uint64_t which = sim_below(world, sizeof(chasers) / sizeof(chasers[0]));
     uint64_t spans[] = {0, world->profile.election_ns / 2, 3 * world->profile.election_ns};
     uint64_t wait = sim_below(world, spans[sim_below(world, 3)]);
-    sim_push(world, (struct sim_event){
-                        .time = world->now_ns + wait, .kind = SIM_NEMESIS, .a = 1 + chasers[which]});
+    sim_push(world, (struct sim_event){.time = world->now_ns + wait,
+                                       .kind = SIM_NEMESIS,
+                                       .a = 1 + chasers[which]});
 }
 
 /* chosen: one more than the fault; 0: any. */

@@ -50,8 +50,8 @@ static struct sim_message *sim_net_copy(struct sim_world *world, const struct si
         uint64_t index = message->append.prev_index + 1 + i;
         const struct sim_entry *entry = sim_log_at(&from->log, index);
         if (!entry)
-            sim_fail(world, "contract", "node %lu sends entry %lu, which its log has not",
-                     from->id, index);
+            sim_fail(world, "contract", "node %lu sends entry %lu, which its log has not", from->id,
+                     index);
         copy->entries[i] = *entry;
     }
     if (copy->entries[count - 1].term != message->append.last_term)
@@ -63,7 +63,8 @@ static struct sim_message *sim_net_copy(struct sim_world *world, const struct si
 static uint64_t sim_net_arrival(struct sim_world *world, uint32_t from, uint32_t to)
 {
     const struct sim_profile *profile = &world->profile;
-    if (sim_net_is_cut(world, from, to) || (!world->calm && sim_chance(world, profile->loss_permille)))
+    if (sim_net_is_cut(world, from, to) ||
+        (!world->calm && sim_chance(world, profile->loss_permille)))
         return 0;
     uint64_t at = world->now_ns + sim_net_delay(world);
     if (at < world->clog_until[from][to])
@@ -78,8 +79,8 @@ static void sim_net_marks(struct sim_world *world, const struct sim_node *from,
                           const struct raft_message *message)
 {
     const struct raft_message *m = message;
-    if (m->kind == RAFT_MESSAGE_APPEND && m->append.prev_index + m->append.count >
-                                              sim_log_last(&from->disk.log))
+    if (m->kind == RAFT_MESSAGE_APPEND &&
+        m->append.prev_index + m->append.count > sim_log_last(&from->disk.log))
         SIM_MARK(world, append_overtook);
     if (m->kind == RAFT_MESSAGE_APPEND_REPLY && m->append_reply.ok && !from->receiving)
         SIM_MARK(world, acked_after_disk);
@@ -118,8 +119,7 @@ void sim_net_send(struct sim_world *world, struct sim_node *from,
         return;
     }
     uint32_t a = sim_node_number(world, from), b = sim_node_number(world, to);
-    uint32_t copies =
-        1 + (!world->calm && sim_chance(world, world->profile.duplicate_permille));
+    uint32_t copies = 1 + (!world->calm && sim_chance(world, world->profile.duplicate_permille));
     for (; copies > 0; copies--) {
         uint64_t at = sim_net_arrival(world, a, b);
         if (at != 0)
@@ -140,6 +140,6 @@ void sim_net_forward(struct sim_world *world, const struct sim_node *from, struc
         return;
     struct sim_batch *copy = mem_copy(batch, sizeof(*batch));
     copy->term = from->term;
-    sim_push(world, (struct sim_event){
-                        .time = at, .kind = SIM_PROPOSE, .node = b, .pointer = copy});
+    sim_push(world,
+             (struct sim_event){.time = at, .kind = SIM_PROPOSE, .node = b, .pointer = copy});
 }

@@ -12,7 +12,8 @@ bool sim_node_leads(const struct sim_node *node)
     return node->raft && node->role == RAFT_LEADER;
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 void sim_node_init(struct sim_world *world, uint64_t id, const struct raft_config *genesis)
 {
@@ -59,7 +60,9 @@ static struct raft_options sim_node_options(const struct sim_world *world,
         .first_start = !node->exists,
         .manual_promotion = profile->manual_promotion,
         .append_entries = profile->append_entries,
+        .append_bytes = profile->append_bytes,
         .window_messages = profile->window_messages,
+        .window_bytes = profile->window_bytes,
         .promote_lag = profile->promote_lag,
         .uncommitted_bytes = profile->uncommitted_bytes,
         .term = disk->term,
@@ -100,8 +103,8 @@ void sim_node_start_raft(struct sim_world *world, struct sim_node *node)
                       .term = entry->term, .bytes = entry->bytes, .config = entry->config});
     }
     sim_node_check_maps(world, node);
-    sim_trace(world, "%lu starts term=%lu log=%lu..%lu", node->id, options.term,
-              node->log.base + 1, sim_log_last(&node->log));
+    sim_trace(world, "%lu starts term=%lu log=%lu..%lu", node->id, options.term, node->log.base + 1,
+              sim_log_last(&node->log));
     sim_node_happen(world, node, RAFT_EVENT_START);
     sim_worker_tell_soon(world, node);
 }
@@ -153,7 +156,8 @@ void sim_node_kill_machine(struct sim_world *world, struct sim_node *node)
         node->workers[i].running = false;
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events -----------------------------------------------------------------------------------
+ */
 
 void sim_node_step(struct sim_world *world, struct sim_node *node, struct raft_event *event,
                    struct raft_update *update)

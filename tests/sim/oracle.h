@@ -1,14 +1,13 @@
 /* oracle.h - what must be true, checked after every step against everything that is known.
  *
- *   election safety      one leader a term; a vote a term from each disk; the new leader's log holds
- *                        all that is committed, and nobody else has a lease (oracle_lead.c)
- *   durability           what a message says is on the disk of who sends it (oracle_message.c)
- *   log matching         (index, term) is the same entry everywhere, with the same one before it
- *   commit               decided is what a majority of the voters in effect has on disk, up to an
- *                        entry of the leader's own term; it never changes (oracle_log.c)
- *   state machines       each applies exactly what is committed; a command takes effect once
- *   membership           one change at a time, of one voter at most, after an own commit
- *   leases               one at a time; given up before TIMEOUT_NOW (oracle_lead.c); backed by
+ *   election safety      one leader a term; a vote a term from each disk; the new leader's log
+ * holds all that is committed, and nobody else has a lease (oracle_lead.c) durability what a
+ * message says is on the disk of who sends it (oracle_message.c) log matching         (index, term)
+ * is the same entry everywhere, with the same one before it commit               decided is what a
+ * majority of the voters in effect has on disk, up to an entry of the leader's own term; it never
+ * changes (oracle_log.c) state machines       each applies exactly what is committed; a command
+ * takes effect once membership           one change at a time, of one voter at most, after an own
+ * commit leases               one at a time; given up before TIMEOUT_NOW (oracle_lead.c); backed by
  *                        promises of a majority of the voters, which are kept (oracle_promise.c)
  *   linearizability      by witness: replies carry the log index, log order must respect real time
  *                        (oracle_client.c)
@@ -42,9 +41,9 @@ struct sim_oracle {
     uint32_t vote_count, vote_room;
     struct sim_slot *slots; /* open hash table */
     uint64_t slot_count, slot_room;
-    uint32_t effect[SIM_OPS_MAX];            /* by command: where it took effect */
-    uint64_t known[SIM_WORKERS][SIM_KEYS];   /* the index of the newest write a client knows of */
-    uint64_t acked_high;                     /* the highest index a client knows of */
+    uint32_t effect[SIM_OPS_MAX];          /* by command: where it took effect */
+    uint64_t known[SIM_WORKERS][SIM_KEYS]; /* the index of the newest write a client knows of */
+    uint64_t acked_high;                   /* the highest index a client knows of */
 };
 
 struct sim_oracle *sim_oracle_new(void);
@@ -78,8 +77,7 @@ void sim_promise_hear(struct sim_world *world, struct sim_node *node,
 void sim_check_promise(struct sim_world *world, const struct sim_node *node,
                        const struct raft_update *update);
 void sim_check_backed(struct sim_world *world, const struct sim_node *node);
-void sim_check_confirmed(struct sim_world *world, const struct sim_node *node,
-                         uint64_t asked_ns);
+void sim_check_confirmed(struct sim_world *world, const struct sim_node *node, uint64_t asked_ns);
 
 /* oracle_client.c */
 void sim_check_asked(struct sim_world *world, struct sim_op *op);

@@ -33,8 +33,10 @@ static void sim_check_known(struct sim_world *world, const struct sim_op *op, ui
 void sim_check_write_done(struct sim_world *world, struct sim_op *op, uint64_t index)
 {
     if (index <= op->asked_high)
-        sim_fail(world, "linearizability", "a write gets index %lu, %lu was known when it was "
-                 "called", index, op->asked_high);
+        sim_fail(world, "linearizability",
+                 "a write gets index %lu, %lu was known when it was "
+                 "called",
+                 index, op->asked_high);
     sim_check_known(world, op, index);
     op->state = SIM_OP_DONE;
 }

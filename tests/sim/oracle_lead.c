@@ -21,8 +21,10 @@ static void sim_check_no_other_lease(struct sim_world *world, const struct sim_n
     for (uint32_t i = 0; i < world->node_count; i++) {
         const struct sim_node *other = &world->nodes[i];
         if (other != node && sim_node_has_lease(world, other))
-            sim_fail(world, "lease", "node %lu %s in term %lu while node %lu has a lease of term "
-                     "%lu", node->id, why, node->board.term, other->id, other->board.term);
+            sim_fail(world, "lease",
+                     "node %lu %s in term %lu while node %lu has a lease of term "
+                     "%lu",
+                     node->id, why, node->board.term, other->id, other->board.term);
     }
 }
 

@@ -22,7 +22,8 @@ void sim_oracle_free(struct sim_oracle **oracle)
     free(old);
 }
 
-/* ---- log matching ----------------------------------------------------------------------------- */
+/* ---- log matching -----------------------------------------------------------------------------
+ */
 
 static struct sim_slot *sim_slot_find(struct sim_oracle *oracle, uint64_t index, uint64_t term)
 {
@@ -70,7 +71,8 @@ void sim_check_entry(struct sim_world *world, const struct sim_node *node, uint6
                  slot->prev_term);
 }
 
-/* ---- deciding --------------------------------------------------------------------------------- */
+/* ---- deciding ---------------------------------------------------------------------------------
+ */
 
 /* The highest index up to which a disk agrees with the leader's log. */
 static uint64_t sim_oracle_match(const struct sim_node *leader, const struct sim_node *node)
@@ -96,8 +98,7 @@ static uint64_t sim_oracle_everywhere(struct sim_world *world, const struct sim_
     for (uint32_t i = 0; i < config->count; i++) {
         if (!config->members[i].voter)
             continue;
-        uint64_t match =
-            sim_oracle_match(leader, sim_node_by_id(world, config->members[i].id));
+        uint64_t match = sim_oracle_match(leader, sim_node_by_id(world, config->members[i].id));
         uint32_t at = voters++;
         for (; at > 0 && matches[at - 1] < match; at--)
             matches[at] = matches[at - 1];
@@ -121,8 +122,8 @@ static void sim_oracle_commit(struct sim_world *world, const struct sim_node *no
     while (oracle->committed_count < index) {
         if (oracle->committed_count == oracle->committed_room) {
             oracle->committed_room = oracle->committed_room ? oracle->committed_room * 2 : 256;
-            oracle->committed = mem_resize(
-                oracle->committed, oracle->committed_room * sizeof(oracle->committed[0]));
+            oracle->committed = mem_resize(oracle->committed,
+                                           oracle->committed_room * sizeof(oracle->committed[0]));
         }
         const struct sim_entry *entry = sim_log_at(&node->log, oracle->committed_count + 1);
         if (!entry)
@@ -164,12 +165,15 @@ void sim_check_commit(struct sim_world *world, const struct sim_node *node,
          i <= commit; i++) {
         const struct sim_entry *mine = sim_log_at(&node->log, i), *all = &oracle->committed[i - 1];
         if (mine->term != all->term || mine->command != all->command)
-            sim_fail(world, "state machine safety", "node %lu has another entry at %lu than was "
-                     "decided", node->id, i);
+            sim_fail(world, "state machine safety",
+                     "node %lu has another entry at %lu than was "
+                     "decided",
+                     node->id, i);
     }
 }
 
-/* ---- membership -------------------------------------------------------------------------------- */
+/* ---- membership --------------------------------------------------------------------------------
+ */
 
 static uint32_t sim_config_voters_missing(const struct raft_config *a, const struct raft_config *b)
 {
@@ -213,15 +217,18 @@ void sim_check_config(struct sim_world *world, const struct sim_node *node, uint
     bool known = node->config_index <= oracle->committed_count && oracle->committed_count > 0 &&
                  oracle->committed[oracle->committed_count - 1].term == node->term;
     if (!known && !sim_oracle_decides(world, node, before, node->term, node->config_index))
-        sim_fail(world, "membership", "node %lu changes the members at %lu, and the last change at "
-                 "%lu or an entry of its own is not decided", node->id, index, node->config_index);
+        sim_fail(world, "membership",
+                 "node %lu changes the members at %lu, and the last change at "
+                 "%lu or an entry of its own is not decided",
+                 node->id, index, node->config_index);
     uint64_t everywhere = sim_oracle_everywhere(world, node, before);
     if (everywhere > oracle->decided && raft_term_at(node->raft, everywhere) == node->term)
         oracle->decided = everywhere; /* those who counted so far have decided it */
     sim_config_marks(world, node, before, after);
 }
 
-/* ---- state machines ---------------------------------------------------------------------------- */
+/* ---- state machines ----------------------------------------------------------------------------
+ */
 
 void sim_check_applied(struct sim_world *world, const struct sim_node *node, uint64_t index)
 {
@@ -229,8 +236,10 @@ void sim_check_applied(struct sim_world *world, const struct sim_node *node, uin
     const struct sim_entry *entry = sim_log_at(&node->log, index);
     if (index > oracle->committed_count || oracle->committed[index - 1].term != entry->term ||
         oracle->committed[index - 1].command != entry->command)
-        sim_fail(world, "state machine safety", "node %lu applies an entry at %lu that was not "
-                 "decided", node->id, index);
+        sim_fail(world, "state machine safety",
+                 "node %lu applies an entry at %lu that was not "
+                 "decided",
+                 node->id, index);
 }
 
 void sim_check_effect(struct sim_world *world, const struct sim_node *node, uint32_t command,

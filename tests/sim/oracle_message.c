@@ -22,8 +22,7 @@ static void sim_check_one_vote(struct sim_world *world, const struct sim_node *f
     }
     if (oracle->vote_count == oracle->vote_room) {
         oracle->vote_room = oracle->vote_room ? oracle->vote_room * 2 : 64;
-        oracle->votes =
-            mem_resize(oracle->votes, oracle->vote_room * sizeof(oracle->votes[0]));
+        oracle->votes = mem_resize(oracle->votes, oracle->vote_room * sizeof(oracle->votes[0]));
     }
     oracle->votes[oracle->vote_count++] = (struct sim_vote){from->id, term, candidate};
 }
@@ -86,8 +85,10 @@ static void sim_check_append_reply(struct sim_world *world, const struct sim_nod
         return;
     const struct sim_entry *wanted = sim_log_at(&leader->log, match);
     if (!wanted || wanted->term != stored->term || wanted->command != stored->command)
-        sim_fail(world, "log matching", "node %lu acknowledges %lu, where its disk differs from "
-                 "the leader's log", from->id, match);
+        sim_fail(world, "log matching",
+                 "node %lu acknowledges %lu, where its disk differs from "
+                 "the leader's log",
+                 from->id, match);
 }
 
 void sim_check_message(struct sim_world *world, const struct sim_node *from,

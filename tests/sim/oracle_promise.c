@@ -79,10 +79,11 @@ void sim_check_promise(struct sim_world *world, const struct sim_node *node,
     if (update->vote == node->id && sim_config_is_voter(update->config, node->id) &&
         sim_config_voters(update->config) == 1)
         return; /* nobody else can have a lease */
-    sim_fail(world, "promise",
-             "node %lu votes for %lu in term %lu, but promised %lu of term %lu not to before %.3fms",
-             node->id, update->vote, update->term, promise->to, promise->term,
-             (double)promise->until_world / 1e6);
+    sim_fail(
+        world, "promise",
+        "node %lu votes for %lu in term %lu, but promised %lu of term %lu not to before %.3fms",
+        node->id, update->vote, update->term, promise->to, promise->term,
+        (double)promise->until_world / 1e6);
 }
 
 /* A lease that was just published. */
@@ -120,8 +121,7 @@ void sim_check_confirmed(struct sim_world *world, const struct sim_node *node, u
         if (!config->members[i].voter)
             continue;
         const struct sim_promise *promise = sim_promise_to(world, config->members[i].id, node);
-        confirmed +=
-            config->members[i].id == node->id || (promise && promise->sent_ns >= asked_ns);
+        confirmed += config->members[i].id == node->id || (promise && promise->sent_ns >= asked_ns);
     }
     if (confirmed <= voters / 2)
         sim_fail(world, "read index", "node %lu answers a question that %u of %u voters confirmed",

@@ -8,7 +8,8 @@ static uint64_t sim_draw(struct sim_world *world, uint64_t low, uint64_t high)
 }
 
 /* Nothing in permille of the seeds, else between low and high. */
-static uint64_t sim_draw_some(struct sim_world *world, uint32_t nothing, uint64_t low, uint64_t high)
+static uint64_t sim_draw_some(struct sim_world *world, uint32_t nothing, uint64_t low,
+                              uint64_t high)
 {
     return sim_chance(world, nothing) ? 0 : sim_draw(world, low, high);
 }
@@ -54,7 +55,12 @@ static void sim_profile_core(struct sim_world *world)
     struct sim_profile *profile = &world->profile;
     profile->reads = sim_chance(world, 200) ? RAFT_READS_INDEX : RAFT_READS_LEASE;
     profile->append_entries = (uint32_t)sim_draw(world, 1, sim_chance(world, 500) ? 4 : 60);
-    uint32_t window = 16 / profile->append_entries; /* less would not carry the load */
+    profile->append_bytes = (uint32_t)sim_draw_some(world, 700, SIM_ENTRY_BYTES, 1000);
+    profile->window_bytes = (uint32_t)sim_draw_some(world, 700, 2000, 5000);
+    uint32_t entries = profile->append_bytes / SIM_ENTRY_BYTES;
+    if (entries == 0 || entries > profile->append_entries)
+        entries = profile->append_entries;
+    uint32_t window = 16 / entries; /* less would not carry the load */
     profile->window_messages = (uint32_t)sim_draw(world, window + 1, window + 3);
     if (sim_chance(world, 500))
         profile->window_messages = 64;

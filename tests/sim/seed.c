@@ -16,7 +16,8 @@
 #define SEED_JOBS_MAX 64
 #define SEED_FAILURES_MAX 3 /* of one process; then it stops */
 
-/* ---- one --------------------------------------------------------------------------------------- */
+/* ---- one ---------------------------------------------------------------------------------------
+ */
 
 static void sim_seed_genesis(struct sim_world *world)
 {
@@ -52,10 +53,11 @@ void sim_seed_run(uint64_t seed, struct sim_marks *marks, FILE *trace, FILE *err
     sim_world_fini(&world);
 }
 
-/* ---- many -------------------------------------------------------------------------------------- */
+/* ---- many --------------------------------------------------------------------------------------
+ */
 
-struct seed_job { /* in shared memory */
-    uint64_t seed;  /* under way */
+struct seed_job {  /* in shared memory */
+    uint64_t seed; /* under way */
     uint32_t failures;
     uint64_t steps, done;
     struct sim_marks marks;
@@ -95,8 +97,8 @@ uint32_t sim_seeds_run(uint64_t first, uint64_t count, uint32_t jobs, struct sim
     CHECK(jobs > 0 && jobs <= SEED_JOBS_MAX);
     struct timespec begin, end;
     clock_gettime(CLOCK_MONOTONIC, &begin);
-    struct seed_job *job = mmap(NULL, jobs * sizeof(*job), PROT_READ | PROT_WRITE,
-                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct seed_job *job =
+        mmap(NULL, jobs * sizeof(*job), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(job != MAP_FAILED);
     fflush(NULL);
     for (uint32_t i = 0; i < jobs; i++) {

@@ -22,9 +22,9 @@
 #include "procs/raft/core/raft.h"
 #include "tests/sim/marks.h"
 
-#define SIM_NODES_MAX 12  /* members at the start and those that join later */
-#define SIM_WORKERS 3     /* state workers of a node; command c belongs to worker c % 3 */
-#define SIM_KEYS 4        /* registers of a worker; command c writes key c / 3 % 4 */
+#define SIM_NODES_MAX 12 /* members at the start and those that join later */
+#define SIM_WORKERS 3    /* state workers of a node; command c belongs to worker c % 3 */
+#define SIM_KEYS 4       /* registers of a worker; command c writes key c / 3 % 4 */
 #define SIM_PROMISES 4
 #define SIM_OPS_MAX 1024  /* what clients ask in one seed */
 #define SIM_OPEN_MAX 48   /* ... at one node, unanswered */
@@ -34,7 +34,8 @@
 #define SIM_MS 1000000ul
 #define SIM_NEVER UINT64_MAX
 
-/* ---- logs, disks, machines -------------------------------------------------------------------- */
+/* ---- logs, disks, machines --------------------------------------------------------------------
+ */
 
 struct sim_entry {
     uint64_t term, command; /* command 0: none */
@@ -62,7 +63,7 @@ struct sim_snapshot {
     struct sim_machine machines[SIM_WORKERS];
 };
 
-struct sim_write { /* queued, perhaps not on the disk yet */
+struct sim_write {   /* queued, perhaps not on the disk yet */
     uint64_t number; /* 0: an install */
     bool hard_state;
     uint64_t term, vote;
@@ -81,7 +82,8 @@ struct sim_disk {
     uint64_t stalled_until;
 };
 
-/* ---- nodes ------------------------------------------------------------------------------------ */
+/* ---- nodes ------------------------------------------------------------------------------------
+ */
 
 struct sim_worker {
     struct sim_machine machine; /* the map: it outlives the worker, as LMDB's pages do */
@@ -102,7 +104,7 @@ struct sim_promise { /* what a node has promised by hearing a leader; it outlive
     uint64_t until_local; /* ... by its own clock */
 };
 
-struct sim_making { /* a snapshot whose parts are being collected */
+struct sim_making {                /* a snapshot whose parts are being collected */
     struct sim_snapshot *snapshot; /* NULL: none */
     bool have[SIM_WORKERS];
     bool writing;
@@ -110,10 +112,10 @@ struct sim_making { /* a snapshot whose parts are being collected */
 
 struct sim_node {
     uint64_t id;
-    bool exists; /* it was started once */
-    bool up;     /* the machine runs */
-    bool gone;   /* and never will again: its disk is lost, its id not used any more */
-    uint64_t started_ns;               /* the raft process, this time */
+    bool exists;         /* it was started once */
+    bool up;             /* the machine runs */
+    bool gone;           /* and never will again: its disk is lost, its id not used any more */
+    uint64_t started_ns; /* the raft process, this time */
     uint64_t boot, incarnation;        /* how often machine and raft process were started */
     uint64_t paused_until;             /* the whole machine's processes */
     uint64_t raft_paused_until;        /* the raft process alone */
@@ -141,8 +143,8 @@ struct sim_node {
     uint64_t config_index;
     bool config_committed;
     bool may_stop;
-    bool asked_transfer; /* by an operator or a planned stop */
-    bool removed;        /* once; ids are not used again */
+    bool asked_transfer;   /* by an operator or a planned stop */
+    bool removed;          /* once; ids are not used again */
     uint64_t term_high;    /* that others have heard, from all its incarnations */
     uint64_t applied_high; /* that raft was told in this incarnation */
 
@@ -158,7 +160,8 @@ struct sim_node {
     uint64_t retry_ns, retry_gap_ns; /* when open writes are proposed again at the latest */
 };
 
-/* ---- the network ------------------------------------------------------------------------------ */
+/* ---- the network ------------------------------------------------------------------------------
+ */
 
 struct sim_message {
     struct raft_message raft;
@@ -171,7 +174,8 @@ struct sim_batch { /* commands on their way to a leader */
     uint64_t term; /* they were forwarded for; 0: not forwarded */
 };
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events -----------------------------------------------------------------------------------
+ */
 
 enum sim_event_kind {
     /* for a raft process: they wait while it is stopped; those with an incarnation die with it */
@@ -196,7 +200,7 @@ enum sim_event_kind {
     SIM_MACHINE_START,
     SIM_CLIENT,
     SIM_NEMESIS, /* a: a certain fault, more 1 */
-    SIM_HEAL, /* a, b: the link; node: unused */
+    SIM_HEAL,    /* a, b: the link; node: unused */
     SIM_CALM
 };
 
@@ -209,7 +213,8 @@ struct sim_event {
     void *pointer;    /* owned */
 };
 
-/* ---- what a seed decides ---------------------------------------------------------------------- */
+/* ---- what a seed decides ----------------------------------------------------------------------
+ */
 
 #define SIM_FAULT_LIST(X)                                                                          \
     X(kill_raft)                                                                                   \
@@ -261,7 +266,7 @@ struct sim_profile {
     uint32_t clock_spread;           /* of 2^20; 5 % is the most that the margin allows */
     uint64_t client_gap_ns, nemesis_gap_ns;
     uint64_t snapshot_gap; /* entries; 0: none */
-    uint32_t append_entries, window_messages, promote_lag;
+    uint32_t append_entries, append_bytes, window_messages, window_bytes, promote_lag;
     uint64_t uncommitted_bytes;
     bool manual_promotion;
     uint32_t weights[SIM_FAULTS], weight_sum;
@@ -270,7 +275,8 @@ struct sim_profile {
     bool leave_some_broken; /* in the end, when faults are over for the others */
 };
 
-/* ---- what clients ask -------------------------------------------------------------------------- */
+/* ---- what clients ask --------------------------------------------------------------------------
+ */
 
 enum sim_op_state {
     SIM_OP_WRITE,
@@ -286,16 +292,17 @@ enum sim_op_state {
 struct sim_op {
     enum sim_op_state state;
     uint32_t node, worker, key;
-    uint64_t floor;      /* what this key had for sure when the client asked */
-    uint64_t try;        /* of a read */
-    uint64_t asked_high; /* the highest acknowledged index when this try asked for a read index */
-    uint64_t asked_ns;   /* ... by this node's clock, when its raft process heard of it */
-    uint64_t epoch, term;             /* LOOK saw */
-    uint64_t index;                   /* LOAD, WAIT: what the map must show */
+    uint64_t floor;       /* what this key had for sure when the client asked */
+    uint64_t try;         /* of a read */
+    uint64_t asked_high;  /* the highest acknowledged index when this try asked for a read index */
+    uint64_t asked_ns;    /* ... by this node's clock, when its raft process heard of it */
+    uint64_t epoch, term; /* LOOK saw */
+    uint64_t index;       /* LOAD, WAIT: what the map must show */
     uint32_t found_command, found_at; /* LOAD saw */
 };
 
-/* ---- the world -------------------------------------------------------------------------------- */
+/* ---- the world --------------------------------------------------------------------------------
+ */
 
 struct sim_oracle;
 
@@ -341,8 +348,8 @@ _Noreturn void sim_fail(struct sim_world *world, const char *rule, const char *f
 const struct raft_config *sim_keep_config(struct sim_world *world,
                                           const struct raft_config *config);
 bool sim_chance(struct sim_world *world, uint32_t permille);
-uint64_t sim_below(struct sim_world *world, uint64_t bound); /* 0 for a bound of 0 */
-void sim_mix(struct sim_world *world, uint64_t value);       /* into the world's hash */
+uint64_t sim_below(struct sim_world *world, uint64_t bound);           /* 0 for a bound of 0 */
+void sim_mix(struct sim_world *world, uint64_t value);                 /* into the world's hash */
 struct sim_node *sim_node_by_id(struct sim_world *world, uint64_t id); /* NULL */
 uint32_t sim_node_number(const struct sim_world *world, const struct sim_node *node);
 

@@ -9,7 +9,8 @@
 
 #define SNAPSHOT_LAG_MAX 500 /* entries that are kept for a living peer */
 
-/* ---- making ----------------------------------------------------------------------------------- */
+/* ---- making -----------------------------------------------------------------------------------
+ */
 
 uint64_t sim_snapshot_stop_at(const struct sim_node *node, uint32_t worker)
 {
@@ -41,12 +42,12 @@ void sim_snapshot_collect(struct sim_world *world, struct sim_node *node, uint32
     for (uint32_t i = 0; i < SIM_WORKERS; i++)
         if (!making->have[i])
             return;
-    sim_push(world, (struct sim_event){
-                        .time = world->now_ns + sim_below(world, world->profile.election_ns / 4),
-                        .kind = SIM_SNAPSHOT_WRITTEN,
-                        .node = sim_node_number(world, node),
-                        .only_in = node->incarnation,
-                        .pointer = making->snapshot});
+    sim_push(world, (struct sim_event){.time = world->now_ns +
+                                               sim_below(world, world->profile.election_ns / 4),
+                                       .kind = SIM_SNAPSHOT_WRITTEN,
+                                       .node = sim_node_number(world, node),
+                                       .only_in = node->incarnation,
+                                       .pointer = making->snapshot});
     *making = (struct sim_making){.writing = true};
 }
 
@@ -62,22 +63,22 @@ void sim_snapshot_begin(struct sim_world *world, struct sim_node *node)
     struct sim_snapshot *snapshot = mem_alloc(sizeof(*snapshot));
     snapshot->index = index;
     snapshot->term = raft_term_at(node->raft, index);
-    snapshot->config = sim_keep_config(
-        world, raft_config_at(node->raft, index, &snapshot->config_index));
+    snapshot->config =
+        sim_keep_config(world, raft_config_at(node->raft, index, &snapshot->config_index));
     node->making = (struct sim_making){.snapshot = snapshot};
     for (uint32_t i = 0; i < SIM_WORKERS && node->making.snapshot; i++)
         sim_snapshot_collect(world, node, i);
 }
 
-/* The log is cut behind the older snapshot, but a leader leaves what a living peer still lacks, within
- * bounds: else the log runs away from a peer that is being sent a snapshot, again and again (N5). */
+/* The log is cut behind the older snapshot, but a leader leaves what a living peer still lacks,
+ * within bounds: else the log runs away from a peer that is being sent a snapshot, again and again
+ * (N5). */
 static uint64_t sim_snapshot_cut(const struct sim_world *world, const struct sim_node *node)
 {
     uint64_t cut = node->disk.floor.index, last = sim_log_last(&node->log);
     struct raft_peer_status peers[RAFT_MEMBERS_MAX];
-    uint32_t count = sim_node_leads(node)
-                         ? raft_peers(node->raft, sim_node_clock(world, node), peers)
-                         : 0;
+    uint32_t count =
+        sim_node_leads(node) ? raft_peers(node->raft, sim_node_clock(world, node), peers) : 0;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t needs = peers[i].snapshot ? node->log.base : peers[i].match_index;
         if (peers[i].active && needs < cut && last - needs < SNAPSHOT_LAG_MAX)
@@ -96,8 +97,7 @@ void sim_snapshot_written(struct sim_world *world, struct sim_node *node,
     node->disk.newest = *snapshot;
     uint64_t floor = sim_snapshot_cut(world, node);
     SIM_MARK(world, snapshot_made);
-    sim_trace(world, "%lu has made snapshot %lu, log cut at %lu", node->id, snapshot->index,
-              floor);
+    sim_trace(world, "%lu has made snapshot %lu, log cut at %lu", node->id, snapshot->index, floor);
     struct raft_event event = {.kind = RAFT_EVENT_SNAPSHOT_MADE,
                                .snapshot_made = {snapshot->index, floor}};
     struct raft_update update;
@@ -106,7 +106,8 @@ void sim_snapshot_written(struct sim_world *world, struct sim_node *node,
     sim_log_cut_front(&node->disk.log, floor);
 }
 
-/* ---- handing over ------------------------------------------------------------------------------ */
+/* ---- handing over ------------------------------------------------------------------------------
+ */
 
 void sim_snapshot_send(struct sim_world *world, struct sim_node *node, uint64_t peer)
 {
@@ -116,7 +117,8 @@ void sim_snapshot_send(struct sim_world *world, struct sim_node *node, uint64_t 
     if (world->scripted)
         return;
     uint32_t a = sim_node_number(world, node), b = sim_node_number(world, to);
-    bool arrives = !sim_net_is_cut(world, a, b) && to->up && (world->calm || !sim_chance(world, 100));
+    bool arrives =
+        !sim_net_is_cut(world, a, b) && to->up && (world->calm || !sim_chance(world, 100));
     uint64_t at = world->now_ns + sim_net_delay(world);
     uint64_t late = 3 * world->profile.election_ns;
     if (arrives)
@@ -149,13 +151,13 @@ void sim_snapshot_stray(struct sim_world *world, const struct sim_node *from)
     const struct sim_snapshot *newest = &from->disk.newest;
     if (!sim_node_leads(from) || newest->index == 0 || &world->nodes[to] == from)
         return;
-    sim_push(world, (struct sim_event){
-                        .time = world->now_ns + sim_below(world, 3 * world->profile.election_ns),
-                        .kind = SIM_SNAPSHOT_ARRIVED,
-                        .node = to,
-                        .a = from->id,
-                        .b = from->term,
-                        .pointer = mem_copy(newest, sizeof(*newest))});
+    sim_push(world, (struct sim_event){.time = world->now_ns +
+                                               sim_below(world, 3 * world->profile.election_ns),
+                                       .kind = SIM_SNAPSHOT_ARRIVED,
+                                       .node = to,
+                                       .a = from->id,
+                                       .b = from->term,
+                                       .pointer = mem_copy(newest, sizeof(*newest))});
 }
 
 void sim_snapshot_arrive(struct sim_world *world, struct sim_node *node, uint64_t from,

@@ -44,8 +44,8 @@ static void sim_trace_append_reply(const struct raft_message *m, char *out, size
                  m->append_reply.round);
     else
         snprintf(out, size, "append-reply no prev=%lu hint=%lu/%lu round=%lu",
-                 m->append_reply.prev_index, m->append_reply.hint_index,
-                 m->append_reply.hint_term, m->append_reply.round);
+                 m->append_reply.prev_index, m->append_reply.hint_index, m->append_reply.hint_term,
+                 m->append_reply.round);
 }
 
 static void sim_trace_body(const struct raft_message *m, char *out, size_t size)
@@ -78,7 +78,8 @@ static void sim_trace_body(const struct raft_message *m, char *out, size_t size)
     }
 }
 
-void sim_trace_message(struct sim_world *world, const char *verb, const struct raft_message *message)
+void sim_trace_message(struct sim_world *world, const char *verb,
+                       const struct raft_message *message)
 {
     if (!world->trace)
         return;
@@ -148,13 +149,15 @@ void sim_trace_update(struct sim_world *world, const struct sim_node *node,
         sim_trace_message(world, "->", &update->messages[i]);
 }
 
-/* ---- the state of everything ------------------------------------------------------------------- */
+/* ---- the state of everything -------------------------------------------------------------------
+ */
 
 static void sim_dump_node(struct sim_world *world, const struct sim_node *node, FILE *out)
 {
     char members[200];
     sim_trace_config(members, sizeof(members), node->config);
-    fprintf(out, "  node %lu: %s%s %s term=%lu leader=%lu log=%lu..%lu disk=%lu..%lu term=%lu "
+    fprintf(out,
+            "  node %lu: %s%s %s term=%lu leader=%lu log=%lu..%lu disk=%lu..%lu term=%lu "
             "vote=%lu queued=%u commit=%lu announced=%lu applied=%lu,%lu,%lu snapshots=%lu,%lu%s "
             "members=%s of %lu%s open=%u%s%s%s\n",
             node->id, node->gone ? "gone " : "", node->up ? "" : "down",
@@ -185,8 +188,7 @@ void sim_dump(struct sim_world *world, FILE *out)
     fprintf(out, "  time=%.3fms steps=%lu decided=%lu announced=%lu calm=%d\n",
             (double)world->now_ns / 1e6, world->steps, world->oracle->committed_count,
             world->oracle->announced, world->calm);
-    for (uint32_t i = 0; i < world->node_count; i++)
-    {
+    for (uint32_t i = 0; i < world->node_count; i++) {
         sim_dump_node(world, &world->nodes[i], out);
         if (sim_node_leads(&world->nodes[i]))
             sim_dump_peers(world, &world->nodes[i], out);
@@ -196,7 +198,6 @@ void sim_dump(struct sim_world *world, FILE *out)
         const struct sim_op *op = &world->ops[i];
         if (op->state < SIM_OP_DONE && ++shown)
             fprintf(out, "  op %u at node %lu: state %d index=%lu effect=%u\n", i,
-                    world->nodes[op->node].id, (int)op->state, op->index,
-                    world->oracle->effect[i]);
+                    world->nodes[op->node].id, (int)op->state, op->index, world->oracle->effect[i]);
     }
 }

@@ -20,7 +20,8 @@ uint64_t sim_worker_applied(const struct sim_node *node)
     return applied;
 }
 
-/* ---- applying --------------------------------------------------------------------------------- */
+/* ---- applying ---------------------------------------------------------------------------------
+ */
 
 static void sim_worker_schedule(struct sim_world *world, struct sim_node *node, uint32_t number)
 {
@@ -83,14 +84,14 @@ void sim_worker_apply(struct sim_world *world, struct sim_node *node, uint32_t n
 {
     struct sim_machine *machine = &node->workers[number].machine;
     if (node->installing)
-        return; /* another state is being put in place */
+        return;                            /* another state is being put in place */
     if (machine->applied < node->log.base) /* the log no longer has it (I4) */
         sim_worker_load(world, node, number);
     if (up_to > node->commit)
         up_to = node->commit;
     uint64_t stop = sim_snapshot_stop_at(node, number);
-    for (uint32_t i = 0;
-         (i < WORKER_CHUNK || world->scripted) && machine->applied < up_to && machine->applied < stop;
+    for (uint32_t i = 0; (i < WORKER_CHUNK || world->scripted) && machine->applied < up_to &&
+                         machine->applied < stop;
          i++)
         sim_worker_run(world, node, number, machine->applied + 1);
     sim_snapshot_collect(world, node, number);
@@ -111,7 +112,8 @@ void sim_worker_load(struct sim_world *world, struct sim_node *node, uint32_t nu
     sim_worker_publish(world, node, number);
 }
 
-/* ---- what raft hears --------------------------------------------------------------------------- */
+/* ---- what raft hears ---------------------------------------------------------------------------
+ */
 
 void sim_worker_tell_soon(struct sim_world *world, struct sim_node *node)
 {
@@ -146,7 +148,8 @@ void sim_worker_tell(struct sim_world *world, struct sim_node *node)
     sim_snapshot_begin(world, node);
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 void sim_worker_kill(struct sim_world *world, struct sim_node *node, uint32_t number)
 {

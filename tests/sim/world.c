@@ -9,7 +9,8 @@
 
 #define WORLD_STEPS_MAX 2000000 /* a seed that needs more is in a loop */
 
-/* ---- chance ----------------------------------------------------------------------------------- */
+/* ---- chance -----------------------------------------------------------------------------------
+ */
 
 bool sim_chance(struct sim_world *world, uint32_t permille)
 {
@@ -42,7 +43,8 @@ void sim_fail(struct sim_world *world, const char *rule, const char *format, ...
     longjmp(*world->failed, 1);
 }
 
-/* ---- the queue: a binary heap by time, then by order of arrival --------------------------------- */
+/* ---- the queue: a binary heap by time, then by order of arrival ---------------------------------
+ */
 
 static bool sim_event_before(const struct sim_event *a, const struct sim_event *b)
 {
@@ -96,7 +98,8 @@ static void sim_event_free(struct sim_event *event)
     event->pointer = NULL;
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events -----------------------------------------------------------------------------------
+ */
 
 static void sim_dispatch_raft(struct sim_world *world, struct sim_node *node,
                               struct sim_event *event)
@@ -179,9 +182,9 @@ static void sim_dispatch_machine(struct sim_world *world, struct sim_node *node,
 
 static void sim_client_act(struct sim_world *world)
 {
-    sim_push(world, (struct sim_event){
-                        .time = world->now_ns + sim_below(world, 2 * world->profile.client_gap_ns),
-                        .kind = SIM_CLIENT});
+    sim_push(world, (struct sim_event){.time = world->now_ns +
+                                               sim_below(world, 2 * world->profile.client_gap_ns),
+                                       .kind = SIM_CLIENT});
     struct sim_node *node = sim_nemesis_pick(world);
     for (uint64_t i = 0, burst = 1 + sim_below(world, 4); node && i < burst; i++) {
         if (sim_chance(world, 600))
@@ -252,11 +255,11 @@ static bool sim_dispatch(struct sim_world *world, struct sim_event *event)
         sim_dispatch_machine(world, node, event);
     if (node->raft && node->stopping && node->may_stop) {
         sim_node_kill_raft(world, node);
-        sim_push(world, (struct sim_event){
-                            .time = world->now_ns + sim_below(world, world->profile.election_ns),
-                            .kind = SIM_RAFT_START,
-                            .node = event->node,
-                            .only_in = node->boot});
+        sim_push(world, (struct sim_event){.time = world->now_ns +
+                                                   sim_below(world, world->profile.election_ns),
+                                           .kind = SIM_RAFT_START,
+                                           .node = event->node,
+                                           .only_in = node->boot});
     }
     return false;
 }
@@ -285,7 +288,8 @@ void sim_run(struct sim_world *world)
     }
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 static bool sim_config_equal(const struct raft_config *a, const struct raft_config *b)
 {
@@ -304,8 +308,7 @@ const struct raft_config *sim_keep_config(struct sim_world *world, const struct 
             return world->configs[i];
     if (world->config_count == world->config_room) {
         world->config_room = world->config_room ? world->config_room * 2 : 16;
-        world->configs =
-            mem_resize(world->configs, world->config_room * sizeof(world->configs[0]));
+        world->configs = mem_resize(world->configs, world->config_room * sizeof(world->configs[0]));
     }
     struct raft_config *copy = mem_copy(config, sizeof(*config));
     world->configs[world->config_count++] = copy;

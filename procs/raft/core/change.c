@@ -82,11 +82,9 @@ static enum raft_refusal raft_change_begin(struct raft *raft, enum raft_change_k
         return RAFT_REFUSED_NOT_LEADER;
     if (raft->transfer.to != RAFT_NONE)
         return RAFT_REFUSED_TRANSFERRING;
-    if (raft->commit_index < raft->term_first_index && !RAFT_MUTANT(CONF_BEFORE_COMMIT) &&
-        !RAFT_MUTANT(CONF_TWO_AT_ONCE))
+    if (raft->commit_index < raft->term_first_index && !RAFT_MUTANT(CONF_BEFORE_COMMIT))
         return RAFT_REFUSED_NOT_READY;
-    if (!raft_conf_is_committed(raft) && !RAFT_MUTANT(CONF_TWO_AT_ONCE) &&
-        !RAFT_MUTANT(CONF_BEFORE_COMMIT))
+    if (!raft_conf_is_committed(raft) && !RAFT_MUTANT(CONF_TWO_AT_ONCE))
         return RAFT_REFUSED_BUSY;
     struct raft_config config = raft_conf(raft)->config;
     bool voters;

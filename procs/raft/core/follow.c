@@ -43,8 +43,6 @@ static void raft_follow_reject(struct raft *raft, const struct raft_message *mes
     uint64_t prev = message->append.prev_index;
     reply.append_reply.hint_index =
         raft_log_find_term_at_most(&raft->log, prev > 0 ? prev - 1 : 0, message->append.prev_term);
-    if (reply.append_reply.hint_index < raft->commit_index)
-        reply.append_reply.hint_index = raft->commit_index;
     reply.append_reply.hint_term = raft_log_term(&raft->log, reply.append_reply.hint_index);
     raft_send(raft, &reply, RAFT_NONE);
 }
@@ -112,11 +110,8 @@ static void raft_follow_append(struct raft *raft, const struct raft_message *mes
     if (wrote)
         raft_write_received(raft, prev + 1 + skip, message->append.entries + skip,
                             message->append.count - skip, skip);
-    uint64_t commit = message->append.commit;
-    if (commit > matched && !RAFT_MUTANT(COMMIT_UNMATCHED))
-        commit = matched;
-    if (commit > raft->log.last_index)
-        commit = raft->log.last_index;
+    uint64_t shown = RAFT_MUTANT(COMMIT_UNMATCHED) ? raft->log.last_index : matched;
+    uint64_t commit = message->append.commit < shown ? message->append.commit : shown;
     if (commit > raft->commit_index)
         raft->commit_index = commit;
     if (commit > raft->announced_index)
@@ -146,7 +141,7 @@ int raft_follow_on_append(struct raft *raft, const struct raft_message *message)
     if (raft->role == RAFT_LEADER && message->term == raft->term)
         return E_INVALID; /* two leaders of one term */
     raft_follow_hear(raft, message->from, message->term, message->append.round_floor);
-    if (raft->installing) {
+    if (raft->installing && !RAFT_MUTANT(ACK_WHILE_INSTALLING)) {
         struct raft_message reply = raft_follow_reply(message);
         reply.append_reply.busy = true;
         raft_send(raft, &reply, RAFT_NONE);

@@ -42,7 +42,9 @@
     X(CONF_KEPT, "a truncated config stays in effect")                                             \
     X(REMOVED_GIVES_UP, "one that is removed does not stand while that is not committed")          \
     X(SNAPSHOT_DROPS_SUFFIX, "a snapshot that the log covers empties the log")                     \
-    X(SNAPSHOT_KEEPS_CONFLICT, "a conflicting log survives behind a snapshot")
+    X(SNAPSHOT_KEEPS_CONFLICT, "a conflicting log survives behind a snapshot")                     \
+    X(ACK_WHILE_INSTALLING, "a snapshot is acknowledged before it is on the disk")                 \
+    X(NO_CHECK_QUORUM, "a leader that nobody answers leads on")
 
 #ifdef RAFT_MUTATIONS
 enum raft_mutation {

@@ -177,8 +177,8 @@ enum raft_event_kind {
     RAFT_EVENT_RECEIVE,   /* a message of a peer, of this cluster and authenticated */
     RAFT_EVENT_PROPOSE,   /* entries; all taken or all refused */
     RAFT_EVENT_PERSISTED, /* the write of this number and all before it are on the disk */
-    RAFT_EVENT_APPLIED,   /* all workers of this node have applied up to index; it may step back (a
-                             worker that is rebuilt) */
+    RAFT_EVENT_APPLIED,   /* all workers of this node have applied up to index, at most the log's
+                             last; it may step back (a worker that is rebuilt) */
     RAFT_EVENT_READ,      /* a read index, please; one question may stand for many reads */
     RAFT_EVENT_TRANSFER,  /* hand leadership to a voter; RAFT_NONE: to the best one */
     RAFT_EVENT_CHANGE,    /* membership; one at a time */
@@ -258,7 +258,11 @@ enum raft_refusal {
     RAFT_REFUSED_BEHIND        /* CHANGE_PROMOTE, TRANSFER: not caught up */
 };
 
-enum raft_transfer_result { RAFT_TRANSFER_NONE, RAFT_TRANSFER_DONE, RAFT_TRANSFER_FAILED };
+enum raft_transfer_result {
+    RAFT_TRANSFER_NONE,
+    RAFT_TRANSFER_DONE,  /* a newer term has begun */
+    RAFT_TRANSFER_FAILED /* this node leads on, or has stepped down without one */
+};
 
 enum raft_damage {
     RAFT_DAMAGE_NONE,
@@ -273,7 +277,7 @@ struct raft_read {
 };
 
 struct raft_update {
-    bool drop_lease; /* duty 1 */
+    bool drop_lease; /* duty 1; whenever a lease is taken back, but for a worker that steps back */
 
     uint64_t write; /* duty 2: number of the write, 1, 2, 3, ...; 0: nothing to write */
     bool hard_state_changed;

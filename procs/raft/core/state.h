@@ -126,7 +126,7 @@ struct raft {
     uint32_t peer_count;
     uint64_t round; /* one per step that sends APPENDs, from 1 in each term */
     bool round_begun;
-    uint64_t round_floor; /* earlier rounds count for no lease */
+    uint64_t round_floor;           /* earlier rounds count for no lease */
     uint64_t heartbeat_deadline_ns; /* put off by whatever else goes to all */
     uint64_t probe_deadline_ns;     /* put off by nothing */
     struct {

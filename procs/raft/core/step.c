@@ -235,7 +235,7 @@ static int raft_step_dispatch(struct raft *raft, const struct raft_event *event)
  * own, stricter rule. */
 static void raft_step_check_quorum(struct raft *raft)
 {
-    if (!raft_conf_is_sole_voter(raft) &&
+    if (!raft_conf_is_sole_voter(raft) && !RAFT_MUTANT(NO_CHECK_QUORUM) &&
         raft->now_ns >= raft_lease_quorum_heard_ns(raft) + raft->options.election_timeout_ns)
         raft_role_follow(raft, raft->term, RAFT_NONE);
 }

@@ -22,16 +22,14 @@ struct mutant { /* in shared memory */
     char failure[256];
 };
 
-static const char *const mutant_names[] = {
-    "none",
+static const char *const mutant_names[] = {"none",
 #define X(name, text) #name,
-    RAFT_MUTATION_LIST(X)
+                                           RAFT_MUTATION_LIST(X)
 #undef X
 };
-static const char *const mutant_texts[] = {
-    "",
+static const char *const mutant_texts[] = {"",
 #define X(name, text) text,
-    RAFT_MUTATION_LIST(X)
+                                           RAFT_MUTATION_LIST(X)
 #undef X
 };
 
@@ -107,7 +105,7 @@ static uint32_t mutants_run(uint64_t seeds, uint32_t jobs, const char *only)
 
 int main(int argc, char **argv)
 {
-    uint64_t seeds = 500;
+    uint64_t seeds = 3000;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     const char *only = NULL;
     for (int i = 1; i + 1 < argc; i += 2) {
