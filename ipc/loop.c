@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 
-#define LOOP_RUNNERS 64
+#define LOOP_RUNNERS 96 /* a link each: raft has one per gateway and worker */
 #define LOOP_EVENTS 64
 #define LOOP_RUNNER_ROUNDS 8 /* then descriptors get their turn again */
 

@@ -29,7 +29,7 @@ void loop_free(struct loop **loop);
 
 int loop_add_fd(struct loop *loop, int fd, loop_fd_fn *ready, void *arg); /* readable; E_IO */
 void loop_remove_fd(struct loop *loop, int fd); /* allowed from within any callback */
-int loop_add_runner(struct loop *loop, loop_runner_fn *run, void *arg);     /* at most 64; E_BUSY */
+int loop_add_runner(struct loop *loop, loop_runner_fn *run, void *arg);     /* at most 96; E_BUSY */
 void loop_remove_runner(struct loop *loop, loop_runner_fn *run, void *arg); /* not from a runner */
 
 /* Has the runners called once more before the loop sleeps: for work that a runner made for another

@@ -212,23 +212,27 @@ static bool apply_visit(const struct wal_entry *from, void *arg)
            stream->cursor.flying_bytes + stream->bytes < RAFT_WORKER_WINDOW_BYTES;
 }
 
+/* At most APPLY_READ_BYTES at a time: a worker that is far behind must not keep the others, nor the
+ * clients, waiting. */
 static void apply_pump_stream(struct apply_stream *stream)
 {
     struct apply *apply = stream->apply;
     struct apply_cursor *cursor = &stream->cursor;
-    while (cursor->next_index <= apply->commit_index && apply_cursor_has_room(cursor)) {
-        stream->bytes = 0;
-        stream->last_index = 0;
-        int error = wal_read(apply->wal, cursor->next_index, APPLY_READ_BYTES, apply_visit, stream);
-        if (error) {
-            apply->hooks.failed(apply->hooks.arg, error);
-            return;
-        }
-        const struct msg_apply_end end = {stream->last_index};
-        apply_check_sent(msg_apply_end_send(stream->link, &end));
-        apply->sent_bytes += stream->bytes;
-        apply_cursor_sent(cursor, stream->last_index, stream->bytes, loop_now_ns(apply->loop));
+    if (cursor->next_index > apply->commit_index || !apply_cursor_has_room(cursor))
+        return;
+    stream->bytes = 0;
+    stream->last_index = 0;
+    int error = wal_read(apply->wal, cursor->next_index, APPLY_READ_BYTES, apply_visit, stream);
+    if (error) {
+        apply->hooks.failed(apply->hooks.arg, error);
+        return;
     }
+    const struct msg_apply_end end = {stream->last_index};
+    apply_check_sent(msg_apply_end_send(stream->link, &end));
+    apply->sent_bytes += stream->bytes;
+    apply_cursor_sent(cursor, stream->last_index, stream->bytes, loop_now_ns(apply->loop));
+    if (cursor->next_index <= apply->commit_index && apply_cursor_has_room(cursor))
+        loop_run_again(apply->loop);
 }
 
 void apply_pump(struct apply *apply)

@@ -1,9 +1,11 @@
 /* insi-raft as its neighbours see it. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -472,6 +474,56 @@ Test(process, a_stop_does_not_wait_long_for_a_worker_that_stands_still)
     uint64_t begin = clock_boot_ms();
     cr_assert_eq(rig_stop(SIGTERM), 0);
     cr_assert_lt(clock_boot_ms() - begin, 1500);
+}
+
+/* ---- a full disk ---- */
+
+TestSuite(full, .fini = process_teardown, .timeout = 120);
+
+static void process_mount(unsigned mib, bool again)
+{
+    char size[32];
+    snprintf(size, sizeof(size), "size=%um", mib);
+    cr_assert_eq(mount("none", rig.paths.data, "tmpfs", again ? MS_REMOUNT : 0, size), 0);
+}
+
+Test(full, writes_are_refused_until_there_is_space_and_reads_go_on)
+{
+    rig_init(NULL);
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        cr_skip_test("needs root and mount namespaces");
+    process_mount(200, false);
+    cr_assert_eq(path_make_folder(rig.paths.run), 0);
+    process_start_all();
+    uint64_t sequence = rig_propose(PROC_STORAGE, 10);
+    RIG_WAIT(rig_has(PROC_STORAGE, sequence));
+    process_mount(70, true); /* below the floor, though nothing is full yet */
+    while (rig.gateway.refused == 0) {
+        rig_propose(PROC_STORAGE, 10);
+        rig_turn(10);
+    }
+    cr_assert_eq(rig.gateway.refused_error, E_STORAGE_FULL);
+    rig_ask(1);
+    RIG_WAIT(rig.gateway.answered == 1);
+    const struct msg_worker_propose cleaning = {slice_text("clean up")};
+    size_t count = rig_worker_of(PROC_CACHEQ)->count;
+    cr_assert_eq(msg_worker_propose_send(rig_worker_of(PROC_CACHEQ)->link, &cleaning), 0);
+    RIG_WAIT(rig_worker_of(PROC_CACHEQ)->count == count + 1);
+    rig_kill(); /* it starts and leads all the same */
+    rig_start();
+    RIG_WAIT(rig.gateway.leader_is_known);
+    unsigned refused = rig.gateway.refused;
+    rig_propose(PROC_STORAGE, 10);
+    RIG_WAIT(rig.gateway.refused == refused + 1);
+    process_mount(200, true);
+    size_t before = rig_worker_of(PROC_STORAGE)->count;
+    while (rig_worker_of(PROC_STORAGE)->count == before) {
+        rig_propose(PROC_STORAGE, 10);
+        rig_turn(10);
+    }
+    cr_assert_eq(rig_stop(SIGTERM), 0);
+    umount2(rig.paths.data, MNT_DETACH);
 }
 
 /* ---- damage ---- */
