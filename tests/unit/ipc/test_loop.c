@@ -263,7 +263,7 @@ Test(loop, an_idle_loop_takes_no_turns)
 
 Test(loop, runners_are_bounded)
 {
-    for (int i = 0; i < 64; i++)
+    for (int i = 0; i < 96; i++)
         cr_assert_eq(loop_add_runner(loop, run_first, NULL), 0);
     cr_assert_eq(loop_add_runner(loop, run_first, NULL), E_BUSY);
 }
