@@ -1,61 +1,57 @@
-"""A disk that becomes full: writes are refused before it is, and taken again by themselves."""
+"""Disks that become full, and power that is cut."""
 
 import os
+import random
+import shutil
 import signal
-import subprocess
+import time
 
 import pytest
 
 from harness.client import expect
+from harness.disk import Disk, Unavailable
 from harness.wait import until
+from harness.writers import Writers
 
 DISK_MIB = 256
 FILLER_MIB = 180
 ROW = "v" * 500_000
 
 
-class Disk:
-    """A small file system at a folder, seen only in a mount namespace of its own."""
+@pytest.fixture
+def disk_of(request):
+    """Makes the disk of a cluster's only node."""
 
-    def __init__(self, folder):
-        os.makedirs(folder, exist_ok=True)
-        script = f"mount -t tmpfs -o size={DISK_MIB}m,mode=700 tmpfs '{folder}' && echo up && exec sleep inf"
-        self.holder = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "sh", "-c", script],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.works = self.holder.stdout.readline() == "up\n"
-        self.enter = ["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt"]
-        self.filler = f"/proc/{self.holder.pid}/root{folder}/filler"
+    def make(cluster, prepare):
+        try:
+            disk = Disk(cluster.settings.values["dataDir"])
+            request.addfinalizer(disk.close)
+            prepare(disk)
+        except Unavailable as reason:
+            pytest.skip(f"needs mounts of its own (root): {reason}")
+        node = cluster.nodes[0]
+        node.prefix = disk.enter
+        request.addfinalizer(node.clean_up)
+        return disk
 
-    def fill(self):
-        with open(self.filler, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, FILLER_MIB << 20)
+    return make
 
-    def empty(self):
-        os.unlink(self.filler)
 
-    def close(self):
-        self.holder.kill()
-        self.holder.communicate()
+# ---- full
 
 
 @pytest.fixture
-def small(make_cluster):
+def small(make_cluster, disk_of):
     """(cluster, node, disk): a node, started, whose data lies on a small file system."""
     cluster = make_cluster()
-    disk = Disk(cluster.settings.values["dataDir"])
-    if not disk.works:
-        reason = disk.holder.communicate()[1].strip()
-        pytest.skip(f"needs a mount namespace of its own (root): {reason}")
-    cluster.nodes[0].prefix = disk.enter
+    disk = disk_of(cluster, lambda disk: disk.tmpfs(DISK_MIB))
     cluster.start()
-    yield cluster, cluster.nodes[0], disk
-    cluster.nodes[0].clean_up()
-    disk.close()
+    return cluster, cluster.nodes[0], disk
+
+
+def fill(disk):
+    with open(disk.path("filler"), "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, FILLER_MIB << 20)
 
 
 def test_writes_are_refused_before_the_disk_is_full_and_reads_go_on(small):
@@ -80,7 +76,7 @@ def test_a_node_with_a_full_disk_can_be_restarted(small):
     cluster, node, disk = small
     client = cluster.tenant("tenant")
     expect(client.set("k", "v"), 200)
-    disk.fill()
+    fill(disk)
     until(lambda: client.set("more", ROW).status == 507, "writes are refused")
     for worker in ("storage", "raft", "gateway"):
         client.close()
@@ -100,12 +96,50 @@ def test_writes_are_taken_again_when_there_is_room(small):
     client = cluster.tenant("tenant")
     expect(client.bump("n", 1), 200)
     for _ in range(3):
-        disk.fill()
+        fill(disk)
         until(lambda: client.bump("n", 1).status == 507, "writes are refused")
         before = expect(client.get("n"), 200).data
         for _ in range(20):
             expect(client.bump("n", 1), 507, "STORAGE_FULL")
         assert expect(client.get("n"), 200).data == before, "nothing was written"
-        disk.empty()
+        os.unlink(disk.path("filler"))
         until(lambda: client.bump("n", 1).status == 200, "writes go on")
     client.close()
+
+
+# ---- cut off
+
+
+@pytest.mark.slow
+def test_what_was_acknowledged_survives_power_cuts(make_cluster, disk_of):
+    """A real file system that forgets what was not synced; memory is lost; another boot."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    cluster = make_cluster()
+    cluster.allow("process=raft ", "event=map_failed", "event=child_gave_up")
+    image, node = cluster.scratch.file("disk"), cluster.nodes[0]
+    disk = disk_of(cluster, lambda disk: disk.ext4(image, 1024))
+    node.start(environment=boot(0))
+    client = cluster.tenant("tenant")
+    with Writers(node.http_port, client.token, patience=60) as writers:
+        for number in range(1, 7):
+            time.sleep(chance.random() * 0.4)  # the pause is part of the scenario
+            disk.cut_power()
+            time.sleep(chance.choice([0, 0.05]))
+            node.kill()
+            for name in os.listdir(cluster.scratch.tmpfs):
+                shutil.rmtree(os.path.join(cluster.scratch.tmpfs, name))
+            disk.unmount()
+            disk.mount(image)
+            node.start(environment=boot(number))
+            writers.wait_progress()
+    print(writers.summary())
+    writers.check_only_drops()
+    client.close()
+    writers.check(client)
+    client.close()
+
+
+def boot(number):
+    return {"INSI_TEST_BOOT_ID": f"{number:08d}-0000-0000-0000-000000000000"}
