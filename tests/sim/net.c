@@ -110,7 +110,7 @@ void sim_net_send(struct sim_world *world, struct sim_node *from,
     struct sim_node *to = sim_node_by_id(world, message->to);
     if (!to)
         sim_fail(world, "contract", "node %lu sends to nobody", from->id);
-    sim_mix(world, message->kind * 64 + message->to);
+    sim_mix(world, message->kind * 64ul + message->to);
     if (world->scripted) {
         struct sim_message **end = &world->wire;
         while (*end)

@@ -52,14 +52,15 @@ static bool sim_script_line(struct sim_world *world, const char *text, FILE *out
     struct script_line line = sim_script_split(copy);
     world->trace = text[0] == '>' ? out : NULL;
     world->failed = &failed;
-    if (setjmp(failed) != 0) {
+    bool understood = false, broken = setjmp(failed) != 0;
+    if (!broken)
+        understood = line.count > 0 && sim_script_command(world, &line);
+    world->failed = NULL;
+    if (broken)
         fprintf(out, "  FAILED %s\n", world->failure);
-        return false;
-    }
-    if (line.count > 0 && sim_script_command(world, &line))
-        return true;
-    fprintf(out, "  NOT UNDERSTOOD\n");
-    return false;
+    else if (!understood)
+        fprintf(out, "  NOT UNDERSTOOD\n");
+    return understood;
 }
 
 /* The file again, with what its commands give now. */

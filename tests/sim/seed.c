@@ -45,7 +45,7 @@ void sim_seed_run(uint64_t seed, struct sim_marks *marks, FILE *trace, FILE *err
     }
     result->hash = world.hash;
     result->steps = world.steps;
-    strcpy(result->failure, world.failure);
+    snprintf(result->failure, sizeof(result->failure), "%s", world.failure);
     if (!result->passed && errors) {
         fprintf(errors, "seed %lu failed: %s\n", seed, world.failure);
         sim_dump(&world, errors);

@@ -437,7 +437,8 @@ void sim_gateway_read(struct sim_world *world, struct sim_node *node);
 void sim_gateway_propose_open(struct sim_world *world, struct sim_node *node);
 void sim_gateway_take(struct sim_world *world, struct sim_node *node,
                       const struct sim_batch *batch);
-void sim_gateway_read_on(struct sim_world *world, struct sim_node *node, uint32_t op, uint64_t try);
+void sim_gateway_read_on(struct sim_world *world, struct sim_node *node, uint32_t number,
+                         uint64_t try);
 void sim_gateway_question(struct sim_world *world, struct sim_node *node, uint64_t read_id);
 void sim_gateway_answer(struct sim_world *world, struct sim_node *node,
                         const struct raft_read *read);

@@ -308,7 +308,8 @@ const struct raft_config *sim_keep_config(struct sim_world *world, const struct 
             return world->configs[i];
     if (world->config_count == world->config_room) {
         world->config_room = world->config_room ? world->config_room * 2 : 16;
-        world->configs = mem_resize(world->configs, world->config_room * sizeof(world->configs[0]));
+        world->configs =
+            mem_resize(world->configs, world->config_room * sizeof(struct raft_config *));
     }
     struct raft_config *copy = mem_copy(config, sizeof(*config));
     world->configs[world->config_count++] = copy;

@@ -4,6 +4,10 @@
  *     raft-mutants [--seeds N] [--jobs N] [--only NAME]
  *
  * N seeds are the most that one may need. Prints how many each needed, and what was noticed. */
+#ifndef RAFT_MUTATIONS
+#define RAFT_MUTATIONS /* tests.mk says so for all files of this program */
+#endif
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,7 +44,7 @@ static void mutant_run(struct mutant *mutant, enum raft_mutation mutation, uint6
     struct sim_result result = {.passed = true};
     raft_mutation = mutation;
     CHECK(freopen("/dev/null", "w", stderr));
-    strcpy(mutant->failure, "the core failed one of its own checks");
+    snprintf(mutant->failure, sizeof(mutant->failure), "the core failed one of its own checks");
     for (mutant->seed = 1; mutant->seed <= seeds; mutant->seed++) {
         sim_seed_run(mutant->seed, &marks, NULL, NULL, &result);
         if (result.passed)
