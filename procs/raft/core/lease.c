@@ -55,11 +55,13 @@ bool raft_lease_ready(const struct raft *raft)
            (raft->commit_index >= raft->term_first_index || RAFT_MUTANT(READ_BEFORE_NOOP));
 }
 
-/* The maps show all that any client may have been told of; not so while a worker is rebuilt. */
+/* The maps show all that any client may have been told of. Not so while a worker is rebuilt:
+ * clients of this node may know of all that it had applied, announced or not. */
 static bool raft_lease_is_applied(const struct raft *raft)
 {
     return (raft_lease_ready(raft) && raft->applied_index >= raft->term_first_index &&
-            raft->applied_index >= raft->announced_index) ||
+            raft->applied_index >= raft->announced_index &&
+            raft->applied_index >= raft->applied_floor) ||
            RAFT_MUTANT(LEASE_BEFORE_NOOP);
 }
 

@@ -178,7 +178,8 @@ enum raft_event_kind {
     RAFT_EVENT_PROPOSE,   /* entries; all taken or all refused */
     RAFT_EVENT_PERSISTED, /* the write of this number and all before it are on the disk */
     RAFT_EVENT_APPLIED,   /* all workers of this node have applied up to index, at most the log's
-                             last; it may step back (a worker that is rebuilt) */
+                             last; it may step back (a worker that is rebuilt): no lease then until
+                             all that was handed out before is applied again */
     RAFT_EVENT_READ,      /* a read index, please; one question may stand for many reads */
     RAFT_EVENT_TRANSFER,  /* hand leadership to a voter; RAFT_NONE: to the best one */
     RAFT_EVENT_CHANGE,    /* membership; one at a time */

@@ -93,6 +93,7 @@ struct raft {
     uint64_t commit_index;     /* known to be decided */
     uint64_t apply_index;      /* told to the driver: decided and durable here */
     uint64_t applied_index;    /* by all of this node's workers */
+    uint64_t applied_floor;    /* by one of them at least, before it lost its map */
     uint64_t announced_index;  /* what clients anywhere may have been told of */
     uint64_t term_first_index; /* a leader's first entry of its term */
     uint64_t uncommitted_bytes;

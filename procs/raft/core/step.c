@@ -193,6 +193,8 @@ static int raft_step_dispatch(struct raft *raft, const struct raft_event *event)
         break;
     case RAFT_EVENT_APPLIED:
         CHECK(event->applied_index <= raft->log.last_index);
+        if (event->applied_index < raft->applied_index) /* who knows how far that worker was */
+            raft->applied_floor = raft->apply_index;
         raft->applied_index = event->applied_index;
         break;
     case RAFT_EVENT_READ:

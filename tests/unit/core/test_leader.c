@@ -55,6 +55,29 @@ static void decide(uint32_t count)
     node_apply(&node, last());
 }
 
+/* ---- the lease ---------------------------------------------------------------------------------
+ */
+
+/* One worker has applied 4 and told a client; another stands at 2, so no more is announced. Then
+ * the first one loses its map. At 2 it shows all that was announced, but not what that client
+ * knows. */
+Test(leader, has_no_lease_before_a_lost_map_shows_all_that_it_did)
+{
+    decide(1);
+    node_propose(&node, 2);
+    node_persist(&node);
+    ack_all();
+    cr_assert_eq(node.update.commit_index, 4);
+    cr_assert_eq(node.update.announced_index, 2);
+    cr_assert_neq(node.update.lease_end_ns, 0);
+    node_apply(&node, 0);
+    cr_assert_eq(node.update.lease_end_ns, 0);
+    node_apply(&node, 2);
+    cr_assert_eq(node.update.lease_end_ns, 0);
+    node_apply(&node, 4);
+    cr_assert_neq(node.update.lease_end_ns, 0);
+}
+
 /* ---- members -----------------------------------------------------------------------------------
  */
 
