@@ -43,24 +43,30 @@ static struct script_line sim_script_split(char *text)
     return line;
 }
 
+/* Whether it was understood, and broke no rule. */
+static bool sim_script_try(struct sim_world *world, const struct script_line *line)
+{
+    static jmp_buf failed;
+    world->failed = &failed;
+    if (setjmp(failed) != 0)
+        return false;
+    return line->count > 0 && sim_script_command(world, line);
+}
+
 /* One command line; "~" instead of ">" leaves its output out. */
 static bool sim_script_line(struct sim_world *world, const char *text, FILE *out)
 {
     char copy[SCRIPT_LINE_MAX];
-    jmp_buf failed;
     snprintf(copy, sizeof(copy), "%s", text + 1);
     struct script_line line = sim_script_split(copy);
     world->trace = text[0] == '>' ? out : NULL;
-    world->failed = &failed;
-    bool understood = false, broken = setjmp(failed) != 0;
-    if (!broken)
-        understood = line.count > 0 && sim_script_command(world, &line);
-    world->failed = NULL;
-    if (broken)
+    if (sim_script_try(world, &line))
+        return true;
+    if (world->failure[0])
         fprintf(out, "  FAILED %s\n", world->failure);
-    else if (!understood)
+    else
         fprintf(out, "  NOT UNDERSTOOD\n");
-    return understood;
+    return false;
 }
 
 /* The file again, with what its commands give now. */
