@@ -89,16 +89,18 @@ class Load:
     """The result of one run of wrk."""
 
     def __init__(self, text):
-        self.rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
-        self.p50 = milliseconds(re.search(r"50%\s+(\S+)", text).group(1))
-        self.p99 = milliseconds(re.search(r"99%\s+(\S+)", text).group(1))
-        if "Non-2xx" in text or "Socket errors" in text:
-            raise RuntimeError(text)
+        rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+        latencies = dict(re.findall(r"(\d+)%\s+([\d.]+(?:us|ms|s|m))\b", text))
+        errors = re.search(r"Socket errors: (?!connect 0, read 0, write 0,).*|Non-2xx.*", text)
+        if not rate or not {"50", "99"} <= set(latencies) or errors:
+            raise RuntimeError(f"wrk says:\n{text}")
+        self.rate = float(rate.group(1))
+        self.p50, self.p99 = milliseconds(latencies["50"]), milliseconds(latencies["99"])
 
 
 def milliseconds(text):
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()
-    return float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
+    return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000}[unit]
 
 
 def load(port, arguments, connections, seconds):
