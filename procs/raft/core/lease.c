@@ -79,7 +79,8 @@ uint64_t raft_lease_end(const struct raft *raft)
         return 0;
     uint64_t sent = raft_lease_quorum(raft, raft_lease_sent, raft->now_ns);
     uint64_t timeout = raft->options.election_timeout_ns;
-    uint64_t end = sent + timeout - timeout / 100 * raft->options.drift_percent;
+    uint32_t drift = RAFT_MUTANT(LEASE_WITHOUT_MARGIN) ? 0 : raft->options.drift_percent;
+    uint64_t end = sent + timeout - timeout / 100 * drift;
     return sent > 0 && end > raft->now_ns ? end : 0;
 }
 

@@ -27,6 +27,7 @@
     X(KEEP_CONFLICT, "a conflicting suffix is kept")                                               \
     X(ANNOUNCE_UNAPPLIED, "a commit is announced that the leader has not applied")                 \
     X(LEASE_FROM_RECEIVE, "the lease starts when the answers arrive")                              \
+    X(LEASE_WITHOUT_MARGIN, "the lease lasts a whole election timeout, whatever the clocks do")    \
     X(LEASE_BEFORE_NOOP, "a lease is used before the term's first entry is applied")               \
     X(LEASE_OVER_TRANSFER, "the lease is kept while leadership is handed over")                    \
     X(LEASE_OVER_VOTE, "the lease is kept while a vote is granted")                                \
