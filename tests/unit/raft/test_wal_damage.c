@@ -590,6 +590,64 @@ Test(damage, a_segment_missing_behind_a_cut_is_noticed_at_the_front)
     damage_expect_refusal(E_CORRUPT, first, "a segment is missing");
 }
 
+/* Second names of all segments, so that removing them can be undone. */
+static void damage_link_segments(uint64_t count, bool back)
+{
+    char name[WAL_NAME_BYTES], kept[WAL_NAME_BYTES + 8];
+    for (uint64_t i = 1; i <= count; i++) {
+        log_file_name(&folder, name, i);
+        snprintf(kept, sizeof(kept), "%s.kept", name);
+        cr_assert_eq(back ? rename(kept, name) : link(name, kept), 0);
+    }
+}
+
+/* What lies behind a reset when the old segments, or the old floor too, are still there. */
+static void damage_reset_and_undo(bool with_floor)
+{
+    char floor[WAL_NAME_BYTES], kept[WAL_NAME_BYTES + 8];
+    uint64_t first;
+    damage_make_segments();
+    uint64_t count = log_segment_count(&folder, NULL);
+    snprintf(floor, sizeof(floor), "%s/floor", folder.path);
+    snprintf(kept, sizeof(kept), "%s.kept", floor);
+    damage_copy(floor, kept);
+    cr_assert_eq(log_open(&folder), 0);
+    damage_link_segments(count, false);
+    wal_reset(folder.wal, 1000, 1);
+    log_sync_reset(&folder, 1000);
+    log_close(&folder);
+    cr_assert_eq(log_segment_count(&folder, &first), 1);
+    cr_assert_eq(first, count + 1);
+    damage_link_segments(count, true);
+    if (with_floor)
+        cr_assert_eq(rename(kept, floor), 0);
+}
+
+/* Until the new floor has its name, the old log is there. */
+Test(damage, a_crash_in_a_reset_before_the_floor_leaves_the_old_log)
+{
+    damage_reset_and_undo(true);
+    cr_assert_eq(log_open(&folder), 0);
+    cr_assert_eq(folder.state.base_index, 0);
+    cr_assert_eq(folder.state.last_index, 60);
+    log_add(&folder, 61, 1, 1, 20);
+    log_reopen(&folder);
+    cr_assert_eq(folder.state.last_index, 61);
+}
+
+Test(damage, a_crash_in_a_reset_behind_the_floor_leaves_the_new_log)
+{
+    damage_reset_and_undo(false);
+    cr_assert_gt(log_segment_count(&folder, NULL), 1);
+    cr_assert_eq(log_open(&folder), 0);
+    cr_assert_eq(folder.state.base_index, 1000);
+    cr_assert_eq(folder.state.last_index, 1000);
+    cr_assert_eq(log_segment_count(&folder, NULL), 1);
+    log_add(&folder, 1001, 1, 1, 20);
+    log_reopen(&folder);
+    cr_assert_str_eq(log_entries(&folder, 1001), "1001.1");
+}
+
 /* ---- how long it takes ---- */
 
 static uint64_t damage_open_ms(void)
