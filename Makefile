@@ -139,6 +139,9 @@ $(eval $(call program,$(BUILD)/libexec/insi-cacheq,$(CACHEQ_SRC),$(LIBS_STATE),$
 $(eval $(call program,$(BUILD)/libexec/insi-events,$(EVENTS_SRC),$(LIBS_STATE),$(SYS_STATE)))
 $(eval $(call program,$(BUILD)/libexec/insi-gateway,$(GATEWAY_SRC),$(LIB_SKEL) $(LIB_SHM) $(LIB_IPC) $(LIB_BASE),-lh2o-evloop -lssl -lwslay -ljansson $(SYS_STATE)))
 
+# ---- programs that tests start --------------------------------------------------------------------
+$(eval $(call program,$(BUILD)/tests/libexec/link-streamer,tests/fake/link_streamer.c,$(LIB_IPC) $(LIB_BASE),$(LIBS_IPC) $(LIBS_BASE)))
+
 # ---- unit tests: one Criterion program per layer, linked with that layer and what is below it -----
 # unit(name, sources of the tested layer, our libraries, system libraries)
 UNITS :=
@@ -154,6 +157,7 @@ endef
 without_main = $(filter-out %_main.c %/main.c,$(1))
 $(eval $(call unit,base,,$(LIB_BASE),-ljansson $(LIBS_BASE)))
 $(eval $(call unit,ipc,,$(LIB_IPC) $(LIB_BASE),$(LIBS_IPC) $(LIBS_BASE)))
+$(BUILD)/tests/unit-ipc: | $(BUILD)/tests/libexec/link-streamer
 $(eval $(call unit,shm,,$(LIB_SHM) $(LIB_BASE),$(LIBS_SHM) $(LIBS_BASE)))
 $(eval $(call unit,core,,$(LIB_CORE) $(LIB_BASE),$(LIBS_BASE)))
 $(BUILD)/tests/unit-raft: | $(BUILD)/libexec/insi-raft

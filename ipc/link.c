@@ -25,8 +25,93 @@
 
 #define LINK_RECONNECT_MIN_MS 10
 #define LINK_RECONNECT_MAX_MS 100
-#define LINK_REFUSED_MS 1000 /* a refused pipe is closed after this: time for both sides to log */
-#define LINK_MALFORMED_LOGGED 8 /* per connection */
+#define LINK_REVIVE_MIN_MS 250 /* without a connection; doubling */
+#define LINK_REVIVE_MAX_MS 2000
+#define LINK_CANARY_LOOKS 4  /* in these intervals: some 4 seconds */
+#define LINK_REFUSED_MS 1000 /* from refusing a pipe to closing it */
+
+/* ---- listening and dialing ---- */
+
+static int link_open_endpoint(struct link *link)
+{
+    int rv;
+    if (link->listens) {
+        rv = nng_listener_create(&link->listener, link->socket, link->url);
+        if (rv == 0) {
+            rv = nng_listener_set_int(link->listener, NNG_OPT_IPC_PERMISSIONS, 0600);
+            rv = rv == 0 ? nng_listener_start(link->listener, 0) : rv;
+            if (rv != 0)
+                nng_listener_close(link->listener);
+        }
+    } else {
+        rv = nng_dial(link->socket, link->url, &link->dialer, NNG_FLAG_NONBLOCK);
+    }
+    link->endpoint_is_open = rv == 0;
+    return rv;
+}
+
+static void link_close_endpoint(struct link *link)
+{
+    if (!link->endpoint_is_open)
+        return;
+    link->endpoint_is_open = false;
+    if (link->listens)
+        nng_listener_close(link->listener);
+    else
+        nng_dialer_close(link->dialer);
+}
+
+static void link_log_failure(const struct link *link, int rv)
+{
+    LOG_ERROR("link_failed", LOG_STR("url", link->url), LOG_STR("error", nng_strerror(rv)));
+}
+
+/* See link_canary.h. Looked for several times, because a process that was stopped finds all its
+ * timers due before its threads have run. */
+static bool link_canary_is_lost(struct link *link)
+{
+    if (link_canary_is_home(&link->canary))
+        link->canary_looks = 0;
+    else
+        link->canary_looks++;
+    return link->canary_looks == LINK_CANARY_LOOKS;
+}
+
+/* A pipe whose other end closes before NNG has exchanged its first bytes ends, in NNG 1.5.2, the
+ * listening or dialing for good: the EPIPE of that moment becomes NNG_ECLOSED, which NNG takes for
+ * its own closing. A peer killed at that moment must not cost us the link, so while there is no
+ * connection we listen or dial anew from time to time. */
+static void link_set_revival(struct link *link)
+{
+    if (link->revive_is_set)
+        return;
+    link->revive_is_set = true;
+    nng_sleep_aio((nng_duration)link->revive_ms, link->revive_aio);
+}
+
+static void link_revive(struct link *link)
+{
+    link_close_endpoint(link);
+    int rv = link_open_endpoint(link);
+    if (rv != 0)
+        link_log_failure(link, rv);
+}
+
+static void link_on_revival(struct link *link)
+{
+    link->revive_is_set = false;
+    if (link_canary_is_lost(link)) {
+        LOG_ERROR("nng_stuck", LOG_STR("url", link->url));
+        abort();
+    }
+    if (link->pipe == 0)
+        link_revive(link);
+    if (link->pipe == 0 || link->canary_looks > 0) {
+        if (link->revive_ms < LINK_REVIVE_MAX_MS)
+            link->revive_ms *= 2;
+        link_set_revival(link);
+    }
+}
 
 /* ---- the connection ---- */
 
@@ -50,6 +135,8 @@ static void link_lose_pipe(struct link *link)
         nng_aio_cancel(link->refuse_aio);
         nng_aio_wait(link->refuse_aio);
     }
+    link_canary_send(&link->canary, (uintptr_t)link);
+    link_set_revival(link);
     link_go_down(link);
 }
 
@@ -57,8 +144,8 @@ static void link_use_pipe(struct link *link, uint32_t pipe)
 {
     link_lose_pipe(link);
     link->pipe = pipe;
+    link->revive_ms = LINK_REVIVE_MIN_MS;
     link->is_refused = false;
-    link->malformed_count = 0;
     do {
         token_random(&link->own_nonce, sizeof(link->own_nonce));
     } while (link->own_nonce == 0);
@@ -86,14 +173,21 @@ static void link_on_offered(struct link *link, uint32_t pipe)
     link->offered[link->offered_count++] = pipe;
 }
 
-/* The peer is told by our hello, and has a second to read it before the pipe is closed. */
-static void link_refuse(struct link *link, const struct hello *hello, const char *what, int error)
+/* Nothing more is said or heard on this pipe; it is closed after a second, which the peer of a
+ * refused hello needs to read ours, and which keeps a peer that is broken for good from taking our
+ * time. */
+static void link_shun(struct link *link)
 {
     if (link->is_up)
         link_go_down(link);
     link->is_refused = true;
     link->refused_pipe.id = link->pipe;
     nng_sleep_aio(LINK_REFUSED_MS, link->refuse_aio);
+}
+
+static void link_refuse(struct link *link, const struct hello *hello, const char *what, int error)
+{
+    link_shun(link);
     if (link->refused_what == what && link->refused_start_id == hello->start_id)
         return;
     link->refused_what = what;
@@ -135,13 +229,14 @@ static void link_on_hello(struct link *link, uint64_t peer_nonce, struct slice b
 
 /* ---- receiving ---- */
 
+/* What is lost with it is unknown, and a conversation must not go on with a hole in it: both sides
+ * begin anew and ask again. */
 static void link_malformed(struct link *link, uint64_t type, const char *why)
 {
-    if (link->malformed_count++ >= LINK_MALFORMED_LOGGED)
-        return;
     LOG_ERROR("message_malformed", LOG_STR("peer", proc_name(link->options.peer)),
               LOG_STR("type", type <= INT32_MAX ? msg_name((int)type) : "?"),
               LOG_U64("number", type), LOG_STR("reason", why));
+    link_shun(link);
 }
 
 static void link_on_frame(struct link *link, struct slice frame)
@@ -165,6 +260,7 @@ static void link_on_frame(struct link *link, struct slice frame)
         link_malformed(link, type, error_text(error));
 }
 
+/* A batch to nobody yet is a hello; one that names other nonces is of an earlier connection. */
 static void link_on_batch(struct link *link, struct slice bytes)
 {
     struct unpack unpack;
@@ -173,10 +269,11 @@ static void link_on_batch(struct link *link, struct slice bytes)
     uint64_t receiver_nonce = unpack_u64(&unpack);
     if (unpack.error == 0 && receiver_nonce == 0) {
         struct slice hello = unpack_bytes(&unpack);
-        if (unpack_end(&unpack) == 0 && sender_nonce != 0) {
+        if (unpack_end(&unpack) == 0 && sender_nonce != 0)
             link_on_hello(link, sender_nonce, hello);
-            return;
-        }
+        else
+            link_malformed(link, MSG_HELLO, "batch");
+        return;
     }
     if (unpack.error == 0 &&
         (!link->is_up || sender_nonce != link->peer_nonce || receiver_nonce != link->own_nonce)) {
@@ -184,18 +281,16 @@ static void link_on_batch(struct link *link, struct slice bytes)
                   LOG_U64("bytes", bytes.len));
         return;
     }
-    while (unpack_more(&unpack)) {
+    while (unpack_more(&unpack) && !link->is_refused) {
         struct slice frame = unpack_bytes(&unpack);
         if (unpack.error == 0)
             link_on_frame(link, frame);
     }
-    if (unpack.error != 0) {
-        /* What it held is unknown, so both sides begin anew and ask again. */
-        link_malformed(link, 0, "batch");
-        nng_pipe_close((nng_pipe){link->pipe});
+    if (link->is_refused)
         return;
-    }
-    if (link->options.handlers.on_batch_end != NULL)
+    if (unpack.error != 0)
+        link_malformed(link, 0, "batch");
+    else if (link->options.handlers.on_batch_end != NULL)
         link->options.handlers.on_batch_end(link->options.arg);
 }
 
@@ -229,6 +324,9 @@ static void link_on_event(struct link *link, const struct link_event *event)
     case LINK_EVENT_SEND_DONE:
         link_on_send_done(link);
         break;
+    case LINK_EVENT_REVIVE:
+        link->wants_revival = true; /* after the events that are behind this one */
+        break;
     }
 }
 
@@ -247,6 +345,10 @@ void link_drain(struct link *link)
         }
     }
     link_events_fini(&events);
+    if (link->wants_revival) {
+        link->wants_revival = false;
+        link_on_revival(link);
+    }
     if (bytes > 0 && link_inbox_done(&link->inbox, bytes))
         nng_recv_aio(link->socket, link->receive_aio);
 }
@@ -281,6 +383,15 @@ static void link_nng_refused(void *arg)
         nng_pipe_close(link->refused_pipe);
 }
 
+static void link_nng_revive(void *arg)
+{
+    struct link *link = arg;
+    if (nng_aio_result(link->revive_aio) != 0)
+        return; /* the link is being closed */
+    link_inbox_put(&link->inbox, (struct link_event){.kind = LINK_EVENT_REVIVE});
+    link_inbox_wake(&link->inbox);
+}
+
 static void link_nng_pipe(nng_pipe pipe, nng_pipe_ev kind, void *arg)
 {
     struct link *link = arg;
@@ -303,24 +414,7 @@ static void link_nng_pipe(nng_pipe pipe, nng_pipe_ev kind, void *arg)
 
 /* ---- open and close ---- */
 
-static int link_listen_or_dial(struct link *link, bool listens)
-{
-    nng_listener listener;
-    nng_dialer dialer;
-    int rv;
-    if (listens) {
-        rv = nng_listener_create(&listener, link->socket, link->url);
-        if (rv == 0)
-            rv = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, 0600);
-        if (rv == 0)
-            rv = nng_listener_start(listener, 0);
-    } else {
-        rv = nng_dial(link->socket, link->url, &dialer, NNG_FLAG_NONBLOCK);
-    }
-    return rv;
-}
-
-static int link_start(struct link *link, bool listens)
+static int link_start(struct link *link)
 {
     int rv = nng_pair0_open(&link->socket);
     link->socket_is_open = rv == 0;
@@ -340,12 +434,15 @@ static int link_start(struct link *link, bool listens)
     if (rv == 0)
         rv = nng_aio_alloc(&link->refuse_aio, link_nng_refused, link);
     if (rv == 0)
-        rv = link_listen_or_dial(link, listens);
+        rv = nng_aio_alloc(&link->revive_aio, link_nng_revive, link);
+    if (rv == 0)
+        rv = link_open_endpoint(link);
     if (rv != 0) {
-        LOG_ERROR("link_failed", LOG_STR("url", link->url), LOG_STR("error", nng_strerror(rv)));
+        link_log_failure(link, rv);
         return E_IO;
     }
     nng_recv_aio(socket, link->receive_aio);
+    link_set_revival(link);
     return 0;
 }
 
@@ -365,6 +462,8 @@ int link_open(struct link **out, const struct link_options *options)
 
     /* In proc.h's order whoever comes first listens. */
     bool listens = options->self < options->peer;
+    link->listens = listens;
+    link->revive_ms = LINK_REVIVE_MIN_MS;
     int error = proc_link_url(link->url, options->run_dir, listens ? options->self : options->peer,
                               listens ? options->peer : options->self,
                               listens ? options->peer_index : options->self_index);
@@ -372,7 +471,7 @@ int link_open(struct link **out, const struct link_options *options)
     if (error == 0)
         error = inbox_error;
     if (error == 0)
-        error = link_start(link, listens);
+        error = link_start(link);
     if (error != 0)
         link_close(&link);
     *out = link;
@@ -399,10 +498,11 @@ void link_close(struct link **link_pointer)
         loop_remove_fd(link->loop, link->inbox.wake_fd);
         loop_remove_runner(link->loop, link_on_turn_end, link);
     }
+    link_canary_call_off(&link->canary);
     /* Ends every operation and waits for the callbacks of its pipes. */
     if (link->socket_is_open)
         nng_close(link->socket);
-    nng_aio *aios[] = {link->receive_aio, link->send_aio, link->refuse_aio};
+    nng_aio *aios[] = {link->receive_aio, link->send_aio, link->refuse_aio, link->revive_aio};
     for (size_t i = 0; i < sizeof(aios) / sizeof(aios[0]); i++) {
         if (aios[i] != NULL)
             nng_aio_stop(aios[i]);

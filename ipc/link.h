@@ -4,7 +4,9 @@
  * as one NNG message at the end of the turn (link_flush), never on a timer. It reconnects by itself
  * (10 ms); both sides then say hello again (protocol version, process, index, node, start id), and
  * only after a good hello is the link up. A hello that does not fit is logged once on both sides
- * and the pipe is closed. What was in flight when a peer dies is lost: users ask again in on_up.
+ * and the pipe is closed. What was in flight when a peer dies is lost, always a tail, never
+ * something in the middle: users ask again in on_up. For the same reason a message that does not
+ * decode ends the connection (a new one is tried after a second).
  * NNG's threads only queue and wake; every callback below runs in the owner's loop, from
  * link_drain. Single peer: an extra dialer is refused. Bounds: LINK_QUEUE_BYTES not yet sent, then
  * link_begin refuses (E_BUSY); LIMIT_MESSAGE_BYTES per NNG message received.
@@ -35,9 +37,9 @@ struct link_peer {
 struct link_handlers {
     void (*on_up)(void *arg, const struct link_peer *peer);
     void (*on_down)(void *arg);
-    /* body: the message's elements after the type; the handler must consume it to its end (the link
-     * checks; what does not decode is logged with type and peer, and dropped). Bytes are borrowed
-     * until the handler returns. */
+    /* body: the message's elements after the type; the handler must consume it to its end. The link
+     * checks: what does not decode is logged with type and peer, and the link goes down. Bytes are
+     * borrowed until the handler returns. */
     void (*on_message)(void *arg, enum msg type, struct unpack *body);
     /* the last message of one received NNG batch was handled (may be NULL) */
     void (*on_batch_end)(void *arg);

@@ -23,6 +23,7 @@ enum link_event_kind {
     LINK_EVENT_PIPE_DOWN,
     LINK_EVENT_MESSAGE,
     LINK_EVENT_SEND_DONE,
+    LINK_EVENT_REVIVE, /* revive_aio has slept */
 };
 
 struct link_event {

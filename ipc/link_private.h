@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "ipc/link.h"
+#include "ipc/link_canary.h"
 #include "ipc/link_inbox.h"
 
 #define LINK_OFFERED_PIPES 8
@@ -20,19 +21,27 @@ struct link {
 
     nng_socket socket;
     bool socket_is_open;
-    nng_aio *receive_aio, *send_aio, *refuse_aio;
+    bool listens, endpoint_is_open;
+    nng_listener listener;
+    nng_dialer dialer;
+    nng_aio *receive_aio, *send_aio, *refuse_aio, *revive_aio;
+    bool revive_is_set; /* revive_aio sleeps, or its event is on its way to us */
+    bool wants_revival;
+    unsigned revive_ms;
+    struct link_canary canary; /* sent when a pipe was lost */
+    unsigned canary_looks;     /* in vain */
     struct link_inbox inbox;
     nng_pipe refused_pipe; /* what refuse_aio closes */
 
     /* the connection */
     uint32_t offered[LINK_OFFERED_PIPES]; /* pipes not yet current, in order of appearance */
     unsigned offered_count;
-    uint32_t pipe; /* 0 = none */
-    bool is_refused, is_up;
+    uint32_t pipe;   /* 0 = none */
+    bool is_refused; /* the pipe is to be closed: what it brings is not heard */
+    bool is_up;
     uint64_t own_nonce, peer_nonce;
     uint64_t refused_start_id; /* of the last refusal that was logged */
     const char *refused_what;
-    unsigned malformed_count;
 
     /* sending */
     struct buf batch; /* being filled */

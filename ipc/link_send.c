@@ -6,7 +6,6 @@
  * no timer.
  */
 #include <poll.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -56,8 +55,8 @@ static void link_send_ready(struct link *link)
         nng_send_aio(link->socket, link->send_aio);
     }
     link->ready_count -= sent;
-    memmove((void *)link->ready, (void *)(link->ready + sent),
-            link->ready_count * sizeof(link->ready[0]));
+    for (unsigned i = 0; i < link->ready_count; i++)
+        link->ready[i] = link->ready[sent + i];
 }
 
 void link_forget_unsent(struct link *link)
