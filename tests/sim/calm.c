@@ -104,24 +104,38 @@ static void sim_calm_choose(struct sim_world *world)
     }
 }
 
+enum calm_trouble {
+    CALM_DEAD,
+    CALM_CUT_OFF,
+    CALM_MUTE,      /* is heard by nobody */
+    CALM_DEAF,      /* hears nobody */
+    CALM_NO_DISK,   /* nothing that it writes is ever done: it must not lead (E8) */
+    CALM_NO_WORKER, /* nor may one that cannot apply */
+    CALM_TROUBLES
+};
+
 static void sim_calm_break(struct sim_world *world, uint32_t number)
 {
     struct sim_node *node = &world->nodes[number];
+    enum calm_trouble trouble = (enum calm_trouble)sim_below(world, CALM_TROUBLES);
     if (node->gone)
         return;
     SIM_MARK(world, some_left_broken);
-    uint64_t kind = sim_below(world, 4);
-    if (kind == 0)
-        sim_node_kill_machine(world, node);
-    for (uint32_t i = 0; i < world->node_count; i++) {
-        if (kind != 2)
-            world->cut_until[i][number] = SIM_NEVER; /* hears nothing */
-        if (kind != 3)
-            world->cut_until[number][i] = SIM_NEVER; /* is not heard */
-    }
-    if (!node->up && kind != 0 && !node->gone)
+    if (!node->up && trouble != CALM_DEAD)
         sim_node_start_machine(world, node);
-    sim_trace(world, "%lu is left in trouble of kind %lu", node->id, kind);
+    if (trouble == CALM_DEAD)
+        sim_node_kill_machine(world, node);
+    if (trouble == CALM_NO_DISK)
+        node->disk.stalled_until = SIM_NEVER;
+    if (trouble == CALM_NO_WORKER)
+        sim_worker_kill(world, node, 0);
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        bool deaf = trouble == CALM_CUT_OFF || trouble == CALM_DEAF;
+        bool mute = trouble == CALM_CUT_OFF || trouble == CALM_MUTE;
+        world->cut_until[i][number] = deaf ? SIM_NEVER : 0;
+        world->cut_until[number][i] = mute ? SIM_NEVER : 0;
+    }
+    sim_trace(world, "%lu is left in trouble of kind %d", node->id, (int)trouble);
 }
 
 static void sim_calm_mend(struct sim_world *world, uint32_t number)
@@ -159,6 +173,9 @@ void sim_calm_begin(struct sim_world *world)
     for (uint32_t i = 0; i < world->node_count; i++)
         if (!world->core[i])
             sim_calm_break(world, i);
+    for (uint32_t i = 0; i < world->node_count; i++)
+        if (world->core[i]) /* a leader whose disk stands still must have something to write */
+            sim_gateway_write(world, &world->nodes[i]);
 }
 
 /* ---- is all well? ------------------------------------------------------------------------------

@@ -12,12 +12,14 @@
 #include "tests/sim/sim.h"
 
 #define GATEWAY_TRY_SHIFT 24
+#define GATEWAY_CALM_OPS 64 /* kept for the end, when all must be done */
 #define GATEWAY_RETRY_TIMEOUTS 8
 
 static uint32_t sim_gateway_open(struct sim_world *world, struct sim_node *node,
                                  enum sim_op_state state)
 {
-    if (world->op_count + 1 >= SIM_OPS_MAX || node->open_count == SIM_OPEN_MAX)
+    uint32_t room = world->calm ? SIM_OPS_MAX : SIM_OPS_MAX - GATEWAY_CALM_OPS;
+    if (world->op_count + 1 >= room || node->open_count == SIM_OPEN_MAX)
         return 0;
     uint32_t number = ++world->op_count;
     struct sim_op *op = &world->ops[number];

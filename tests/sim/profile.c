@@ -47,13 +47,18 @@ static void sim_profile_machine(struct sim_world *world)
     profile->gateway_pause_permille = (uint32_t)sim_draw_some(world, 300, 10, 300);
     static const uint32_t spreads[] = {0, 100, 10000, 52000}; /* 52000 / 2^20 is just below 5 % */
     profile->clock_spread = spreads[sim_below(world, 4)];
+    if (sim_chance(world, 60)) { /* beyond any margin: whatever needs no clock must hold */
+        profile->clock_spread = 300000;
+        profile->reads = RAFT_READS_INDEX;
+    }
     profile->snapshot_gap = sim_draw_some(world, 300, 1, sim_chance(world, 500) ? 6 : 60);
 }
 
 static void sim_profile_core(struct sim_world *world)
 {
     struct sim_profile *profile = &world->profile;
-    profile->reads = sim_chance(world, 200) ? RAFT_READS_INDEX : RAFT_READS_LEASE;
+    if (sim_chance(world, 200))
+        profile->reads = RAFT_READS_INDEX;
     profile->append_entries = (uint32_t)sim_draw(world, 1, sim_chance(world, 500) ? 4 : 60);
     profile->append_bytes = (uint32_t)sim_draw_some(world, 700, SIM_ENTRY_BYTES, 1000);
     profile->window_bytes = (uint32_t)sim_draw_some(world, 700, 2000, 5000);

@@ -45,7 +45,8 @@
     X(SNAPSHOT_DROPS_SUFFIX, "a snapshot that the log covers empties the log")                     \
     X(SNAPSHOT_KEEPS_CONFLICT, "a conflicting log survives behind a snapshot")                     \
     X(ACK_WHILE_INSTALLING, "a snapshot is acknowledged before it is on the disk")                 \
-    X(NO_CHECK_QUORUM, "a leader that nobody answers leads on")
+    X(NO_CHECK_QUORUM, "a leader that nobody answers leads on")                                    \
+    X(NO_HAND_OVER, "a leader whose disk or worker stands still leads on")
 
 #ifdef RAFT_MUTATIONS
 enum raft_mutation {

@@ -76,7 +76,7 @@ void raft_transfer_serve(struct raft *raft)
 
 void raft_transfer_hand_over(struct raft *raft)
 {
-    if (raft->peer_count == 0 || raft_conf_is_sole_voter(raft))
+    if (raft->peer_count == 0 || raft_conf_is_sole_voter(raft) || RAFT_MUTANT(NO_HAND_OVER))
         return; /* nobody could do better */
     uint64_t timeout = raft->options.election_timeout_ns;
     uint64_t oldest = raft_write_oldest_ns(raft);
