@@ -127,6 +127,7 @@ static void sim_calm_break(struct sim_world *world, uint32_t number)
         sim_node_kill_machine(world, node);
     if (trouble == CALM_NO_DISK)
         node->disk.stalled_until = SIM_NEVER;
+    node->never_whole = trouble == CALM_NO_WORKER;
     if (trouble == CALM_NO_WORKER)
         sim_worker_kill(world, node, 0);
     for (uint32_t i = 0; i < world->node_count; i++) {
@@ -135,6 +136,7 @@ static void sim_calm_break(struct sim_world *world, uint32_t number)
         world->cut_until[i][number] = deaf ? SIM_NEVER : 0;
         world->cut_until[number][i] = mute ? SIM_NEVER : 0;
     }
+    sim_gateway_kill(world, node); /* its clients go elsewhere */
     sim_trace(world, "%lu is left in trouble of kind %d", node->id, (int)trouble);
 }
 
@@ -173,9 +175,6 @@ void sim_calm_begin(struct sim_world *world)
     for (uint32_t i = 0; i < world->node_count; i++)
         if (!world->core[i])
             sim_calm_break(world, i);
-    for (uint32_t i = 0; i < world->node_count; i++)
-        if (world->core[i]) /* a leader whose disk stands still must have something to write */
-            sim_gateway_write(world, &world->nodes[i]);
 }
 
 /* ---- is all well? ------------------------------------------------------------------------------
@@ -199,6 +198,18 @@ static bool sim_calm_is_member(const struct sim_node *leader, uint64_t id)
         if (leader->config->members[i].id == id)
             return true;
     return false;
+}
+
+/* One who leads without a disk or a worker shows it when there is something to do. */
+static void sim_calm_keep_busy(struct sim_world *world)
+{
+    uint64_t timeout = world->profile.election_ns;
+    if (world->busy_ns != 0 && world->now_ns < world->busy_ns + 3 * timeout)
+        return;
+    world->busy_ns = world->now_ns;
+    for (uint32_t i = 0; i < world->node_count; i++)
+        if (world->core[i])
+            sim_gateway_write(world, &world->nodes[i]);
 }
 
 /* A write and a read at each node that belongs to it: do they still serve? */
@@ -246,6 +257,8 @@ bool sim_calm_done(struct sim_world *world)
     const struct sim_node *leader = sim_calm_leader(world);
     if (world->now_ns < world->calm_ns)
         return false;
+    if (!leader)
+        sim_calm_keep_busy(world);
     if (leader && world->leader_ns == 0) {
         world->leader_ns = world->now_ns;
         sim_calm_ask(world, leader);

@@ -318,11 +318,12 @@ void sim_gateway_question(struct sim_world *world, struct sim_node *node, uint64
     uint32_t number = (uint32_t)(read_id >> GATEWAY_TRY_SHIFT);
     struct raft_event event = {.kind = RAFT_EVENT_READ, .read_id = read_id};
     struct raft_update update;
-    world->ops[number].asked_ns = sim_node_clock(world, node);
+    struct sim_op *op = &world->ops[number];
+    bool current = op->try == (read_id & ((1u << GATEWAY_TRY_SHIFT) - 1));
+    if (current)
+        op->asked_ns = sim_node_clock(world, node);
     sim_node_step(world, node, &event, &update);
-    const struct sim_op *op = &world->ops[number];
-    if (update.refusal != RAFT_TAKEN && op->state == SIM_OP_ASK &&
-        op->try == (read_id & ((1u << GATEWAY_TRY_SHIFT) - 1)))
+    if (update.refusal != RAFT_TAKEN && current && op->state == SIM_OP_ASK)
         sim_gateway_ask_again(world, node, number);
 }
 

@@ -114,6 +114,7 @@ struct sim_node {
     uint64_t id;
     bool exists;         /* it was started once */
     bool up;             /* the machine runs */
+    bool never_whole;    /* its first worker does not come back */
     bool gone;           /* and never will again: its disk is lost, its id not used any more */
     uint64_t started_ns; /* the raft process, this time */
     uint64_t boot, incarnation;        /* how often machine and raft process were started */
@@ -320,7 +321,7 @@ struct sim_world {
     uint64_t link_free_ns[SIM_NODES_MAX][SIM_NODES_MAX];
     bool calm;                /* faults are over: liveness is asked for ... */
     bool core[SIM_NODES_MAX]; /* ... of these */
-    uint64_t calm_ns, leader_ns;
+    uint64_t calm_ns, leader_ns, busy_ns;
     struct sim_op ops[SIM_OPS_MAX]; /* [0] is not used; a write's number is its command */
     uint32_t op_count;
     struct sim_oracle *oracle;

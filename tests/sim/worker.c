@@ -165,6 +165,8 @@ void sim_worker_kill(struct sim_world *world, struct sim_node *node, uint32_t nu
 void sim_worker_start(struct sim_world *world, struct sim_node *node, uint32_t number, bool lost)
 {
     struct sim_worker *worker = &node->workers[number];
+    if (node->never_whole && number == 0)
+        return;
     worker->running = true;
     if (lost) {
         SIM_MARK(world, worker_rebuilt);

@@ -76,6 +76,7 @@ void raft_role_leader(struct raft *raft)
     raft->term_first_index = raft->log.last_index + 1;
     raft->heartbeat_deadline_ns = raft->probe_deadline_ns = raft->now_ns;
     raft->hand_over_after_ns = 0;
+    raft->lead_since_ns = raft->now_ns;
     raft->uncommitted_bytes = 0;
     for (uint64_t i = raft->commit_index + 1; i <= raft->log.last_index; i++)
         raft->uncommitted_bytes += raft_log_bytes(&raft->log, i);

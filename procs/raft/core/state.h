@@ -136,6 +136,7 @@ struct raft {
         bool sent;
     } transfer;
     uint64_t hand_over_after_ns; /* E8: no new try before */
+    uint64_t lead_since_ns;      /* leader */
 
     struct raft_question *questions;
     uint32_t question_count;

@@ -6,8 +6,8 @@
  *   3. Over after T: the floor is raised above the transfer's round and goes out with every APPEND,
  *      so that whoever grants a new lease knows that the old TIMEOUT_NOW is void (L7; vote.c rule
  * 6).
- *   4. A leader that cannot write or apply hands over; one whose disk stays silent for 2 T steps
- * down (E8).
+ *   4. A leader that has not been able to write or to apply for T hands over; if that leads to
+ *      nothing within another T it steps down, for there may be others than the one it chose (E8).
  */
 #include "base/check.h"
 #include "procs/raft/core/mutation.h"
@@ -74,19 +74,26 @@ void raft_transfer_serve(struct raft *raft)
     raft->transfer.sent = true;
 }
 
+/* Since when has this leader not been able to write or to apply? */
+static uint64_t raft_transfer_unfit_since(const struct raft *raft)
+{
+    uint64_t since = raft_write_oldest_ns(raft);
+    if (!raft->workers_ok && raft->workers_since_ns < since)
+        since = raft->workers_since_ns;
+    return since < raft->lead_since_ns ? raft->lead_since_ns : since;
+}
+
 void raft_transfer_hand_over(struct raft *raft)
 {
     if (raft->peer_count == 0 || raft_conf_is_sole_voter(raft) || RAFT_MUTANT(NO_HAND_OVER))
         return; /* nobody could do better */
     uint64_t timeout = raft->options.election_timeout_ns;
-    uint64_t oldest = raft_write_oldest_ns(raft);
-    if (oldest != RAFT_NEVER && raft->now_ns >= oldest + 2 * timeout) {
+    uint64_t since = raft_transfer_unfit_since(raft);
+    if (since != RAFT_NEVER && raft->now_ns >= since + 2 * timeout) {
         raft_role_follow(raft, raft->term, RAFT_NONE);
         return;
     }
-    bool disk = oldest != RAFT_NEVER && raft->now_ns >= oldest + timeout;
-    bool workers = !raft->workers_ok && raft->now_ns >= raft->workers_since_ns + timeout;
-    if ((!disk && !workers) || raft->transfer.to != RAFT_NONE ||
+    if (since == RAFT_NEVER || raft->now_ns < since + timeout || raft->transfer.to != RAFT_NONE ||
         raft->now_ns < raft->hand_over_after_ns)
         return;
     if (raft_transfer_begin(raft, RAFT_NONE) != RAFT_TAKEN)

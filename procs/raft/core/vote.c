@@ -146,7 +146,8 @@ void raft_vote_on_reply(struct raft *raft, const struct raft_message *message)
 }
 
 /* Not while entries or a snapshot are still on their way to the disk (P5): the leader handed over
- * to a log that was complete. */
+ * to a log that was complete. Nor without workers: leaders without them would hand over to each
+ * other for ever (E8). */
 void raft_vote_on_timeout_now(struct raft *raft, const struct raft_message *message)
 {
     bool current = message->term == raft->term && raft->role == RAFT_FOLLOWER &&
@@ -154,7 +155,7 @@ void raft_vote_on_timeout_now(struct raft *raft, const struct raft_message *mess
                    raft->promise.round_floor <= message->timeout_now.round;
     bool able = raft_conf_is_voter(raft, raft->self) && !raft->installing && !raft->stopping &&
                 raft->damage == RAFT_DAMAGE_NONE && raft->now_ns >= raft->grace_until_ns &&
-                raft->durable_index == raft->log.last_index;
+                raft->durable_index == raft->log.last_index && raft->workers_ok;
     if (current && able)
         raft_vote_elect(raft, message);
 }
