@@ -77,17 +77,18 @@ static bool driver_may_found(const struct driver *driver, const struct wal_state
 
 static void driver_found(struct driver *driver, struct wal_state *state)
 {
+    char id[2 * WAL_CLUSTER_BYTES + 1];
     int error = members_of_self(&driver->members, state->identity.raft_id, driver->skel->self);
-    if (!error && !state->identity.founder) {
+    bool is_new = !state->identity.founder;
+    if (!error && is_new) {
         token_random(state->identity.cluster, sizeof(state->identity.cluster));
         error = wal_set_cluster(driver->wal, state->identity.cluster, true);
         state->identity.founder = true;
     }
     if (error)
         driver_give_up(driver, error);
-    char id[2 * WAL_CLUSTER_BYTES + 1];
     hash_hex(state->identity.cluster, WAL_CLUSTER_BYTES, id);
-    LOG_INFO("cluster_founded", LOG_STR("cluster", id));
+    LOG_INFO(is_new ? "cluster_founded" : "cluster_founding_resumed", LOG_STR("cluster", id));
 }
 
 /* ---- the core ---------------------------------------------------------------------------------
