@@ -131,10 +131,10 @@ static void sim_calm_break(struct sim_world *world, uint32_t number)
     if (trouble == CALM_NO_WORKER)
         sim_worker_kill(world, node, 0);
     for (uint32_t i = 0; i < world->node_count; i++) {
-        bool deaf = trouble == CALM_CUT_OFF || trouble == CALM_DEAF;
-        bool mute = trouble == CALM_CUT_OFF || trouble == CALM_MUTE;
-        world->cut_until[i][number] = deaf ? SIM_NEVER : 0;
-        world->cut_until[number][i] = mute ? SIM_NEVER : 0;
+        if (trouble == CALM_CUT_OFF || trouble == CALM_DEAF)
+            world->cut_until[i][number] = SIM_NEVER;
+        if (trouble == CALM_CUT_OFF || trouble == CALM_MUTE)
+            world->cut_until[number][i] = SIM_NEVER;
     }
     sim_gateway_kill(world, node); /* its clients go elsewhere */
     sim_trace(world, "%lu is left in trouble of kind %d", node->id, (int)trouble);
@@ -143,8 +143,6 @@ static void sim_calm_break(struct sim_world *world, uint32_t number)
 static void sim_calm_mend(struct sim_world *world, uint32_t number)
 {
     struct sim_node *node = &world->nodes[number];
-    for (uint32_t i = 0; i < world->node_count; i++)
-        world->cut_until[i][number] = world->clog_until[i][number] = 0;
     uint64_t until[] = {node->paused_until, node->raft_paused_until, node->disk.stalled_until};
     for (uint32_t i = 0; i < 3; i++) /* what is over already is in the past */
         if (world->calm_ns < until[i])
@@ -168,6 +166,8 @@ void sim_calm_begin(struct sim_world *world)
     sim_trace(world, "calm");
     world->calm = true;
     world->calm_ns = world->now_ns;
+    memset(world->cut_until, 0, sizeof(world->cut_until));
+    memset(world->clog_until, 0, sizeof(world->clog_until));
     sim_calm_choose(world);
     for (uint32_t i = 0; i < world->node_count; i++)
         if (world->core[i])

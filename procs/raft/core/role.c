@@ -39,10 +39,14 @@ void raft_role_follow(struct raft *raft, uint64_t term, uint64_t leader)
     }
     if (raft->role == RAFT_LEADER && !RAFT_MUTANT(LEASE_OVER_VOTE))
         raft->update->drop_lease = true;
-    if (raft->role != RAFT_FOLLOWER)
-        raft_role_restart_timer(raft);
+    bool stood = raft->role == RAFT_PRE_CANDIDATE || raft->role == RAFT_CANDIDATE;
+    bool led = raft->role == RAFT_LEADER;
     raft->role = RAFT_FOLLOWER;
     raft->leader = leader;
+    if (led)
+        raft_role_restart_timer(raft);
+    else if (stood) /* for a term that is over; nobody was heard who leads the new one */
+        raft_role_retry_soon(raft);
 }
 
 void raft_role_pre_candidate(struct raft *raft)

@@ -131,7 +131,8 @@ struct raft {
     uint64_t heartbeat_deadline_ns; /* put off by whatever else goes to all */
     uint64_t probe_deadline_ns;     /* put off by nothing */
     struct {
-        uint64_t to; /* RAFT_NONE: no transfer */
+        uint64_t to;   /* RAFT_NONE: no transfer */
+        uint64_t last; /* ... and whom the last one was to */
         uint64_t deadline_ns;
         bool sent;
     } transfer;

@@ -13,13 +13,16 @@
 #include "procs/raft/core/mutation.h"
 #include "procs/raft/core/state.h"
 
+/* The one with the longest log; of several not the one that was tried last, which may be unfit in
+ * ways that do not show here. */
 static struct raft_peer *raft_transfer_best(struct raft *raft)
 {
     struct raft_peer *best = NULL;
     for (uint32_t i = 0; i < raft->peer_count; i++) {
         struct raft_peer *peer = &raft->peers[i];
         if (peer->voter && peer->state == RAFT_PEER_REPLICATE && raft_lease_is_active(raft, peer) &&
-            (!best || peer->match > best->match))
+            (!best || peer->match > best->match ||
+             (peer->match == best->match && best->id == raft->transfer.last)))
             best = peer;
     }
     return best;
@@ -37,7 +40,7 @@ enum raft_refusal raft_transfer_begin(struct raft *raft, uint64_t to)
     if (peer->state != RAFT_PEER_REPLICATE || !raft_lease_is_active(raft, peer))
         return RAFT_REFUSED_BEHIND;
     raft_role_lose_lease(raft);
-    raft->transfer.to = peer->id;
+    raft->transfer.to = raft->transfer.last = peer->id;
     raft->transfer.deadline_ns = raft->now_ns + raft->options.election_timeout_ns;
     raft->transfer.sent = false;
     return RAFT_TAKEN;

@@ -186,6 +186,36 @@ Test(leader, picks_the_best_when_nobody_is_named)
     cr_assert_eq(node_sent(&node, RAFT_MESSAGE_TIMEOUT_NOW, 3)->term, node.update.term);
 }
 
+/* It may be unfit in ways that do not show: cut off from the others, without a disk. */
+Test(leader, picks_another_one_after_a_transfer_that_failed)
+{
+    ack_all();
+    node_transfer(&node, RAFT_NONE);
+    node_sent(&node, RAFT_MESSAGE_TIMEOUT_NOW, 2);
+    for (uint32_t i = 0; i < 10; i++)
+        ack_all();
+    cr_assert_eq(node.update.role, RAFT_LEADER);
+    node_transfer(&node, RAFT_NONE);
+    cr_assert_eq(node.update.refusal, RAFT_TAKEN);
+    node_sent(&node, RAFT_MESSAGE_TIMEOUT_NOW, 3);
+}
+
+/* Two leaders without workers would hand over to each other for ever. */
+Test(leader, without_workers_is_nobody_to_hand_over_to)
+{
+    struct raft_message append = node_append(2, node.update.term + 1, 1, 1, NULL, 0, 1);
+    node_receive(&node, &append);
+    node_persist(&node);
+    node_workers(&node, false);
+    struct raft_message now = node_message(RAFT_MESSAGE_TIMEOUT_NOW, 2, node.update.term);
+    now.timeout_now.round = 1;
+    node_receive(&node, &now);
+    cr_assert_eq(node.update.role, RAFT_FOLLOWER);
+    node_workers(&node, true);
+    node_receive(&node, &now);
+    cr_assert_eq(node.update.role, RAFT_CANDIDATE);
+}
+
 /* ---- snapshots ---------------------------------------------------------------------------------
  */
 
