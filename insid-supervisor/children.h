@@ -1,63 +1,124 @@
-/* children.h - the life of one child as a pure table: (state, event) -> (next state, action).
+/* children.h - the life of one worker as a table: state x event -> what to do, and the next state.
  *
- * No I/O, no clock: the caller feeds events and carries out the action (supervise.c). Restart
- * delays: the first restart comes at once, then 0.1 s doubling to 5 s; a child that lived 10 s
- * after it was ready begins anew.
+ * Pure: no process, clock or descriptor in here. supervise.c feeds it events and does what it says.
+ *
+ *   IDLE ──START──► STARTING ──READY──► READY
+ *                      │ silent, hung or hung up  │
+ *                      └──────────► LEAVING ◄─────┘   LEAVING ──1 s──► KILLING
+ *   any of them ──EXITED──► WAITING ──back-off over──► STARTING
+ *   any of them ──STOP────► STOPPING ──too slow──► ENDING      both ──EXITED──► STOPPED
+ *   any of them ──GAVE_UP─► STOPPED, and the node stops
  */
 #ifndef INSI_SUPERVISOR_CHILDREN_H
 #define INSI_SUPERVISOR_CHILDREN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "base/proc.h"
+
+/* X(name, text) */
+#define CHILD_STATES(X)                                                                            \
+    X(IDLE, "idle")         /* never started */                                                    \
+    X(STARTING, "starting") /* the process exists, not yet serving */                              \
+    X(READY, "ready")       /* serves */                                                           \
+    X(LEAVING, "leaving")   /* aborted, or closed its channel: expected to end by itself */        \
+    X(KILLING, "killing")   /* SIGKILL sent; will be started anew */                               \
+    X(WAITING, "waiting")   /* ended; will be started when the delay is over */                    \
+    X(STOPPING, "stopping") /* asked to stop */                                                    \
+    X(ENDING, "ending")     /* was asked to stop, SIGKILL sent */                                  \
+    X(STOPPED, "stopped")   /* ended for good */
+
+#define CHILD_EVENTS(X)                                                                            \
+    X(START, "start")               /* the node starts */                                          \
+    X(READY, "ready")               /* the worker says that it serves */                           \
+    X(BEAT, "beat")                 /* time for a heartbeat */                                     \
+    X(ANSWER, "answer")             /* the worker answered a heartbeat */                          \
+    X(HANGUP, "hangup")             /* the worker's end of the channel is closed */                \
+    X(TIMEOUT, "timeout")           /* the state's time is over */                                 \
+    X(EXITED, "exited")             /* the process ended */                                        \
+    X(GAVE_UP, "gave_up")           /* the process ended with PROC_EXIT_STOP_NODE */               \
+    X(SPAWN_FAILED, "spawn_failed") /* no process could be made */                                 \
+    X(STOP, "stop")                 /* the worker's turn in the node's stop */
+
+#define CHILD_ACTIONS(X)                                                                           \
+    X(NEVER, "never")         /* our own mistake: cannot happen */                                 \
+    X(IGNORE, "ignore")       /* nothing, stay as you are */                                       \
+    X(NOTHING, "nothing")     /* only the state changes */                                         \
+    X(SPAWN, "spawn")         /* make the process */                                               \
+    X(SEND_BEAT, "send_beat") /* unless one is unanswered; its answer has a limit */               \
+    X(RENEW, "renew")         /* it lives: the state's time starts again */                        \
+    X(ANNOUNCE, "announce")   /* it serves */                                                      \
+    X(ABORT, "abort")         /* hung: SIGABRT */                                                  \
+    X(KILL, "kill")           /* SIGKILL */                                                        \
+    X(BACK_OFF, "back_off")   /* start it after a delay  */                                        \
+    X(ASK, "ask")             /* send STOP */                                                      \
+    X(ABANDON, "abandon")     /* not even SIGKILL ended it in time */                              \
+    X(STOP_NODE, "stop_node") /* it cannot go on: stop the node */
+
 enum child_state {
-    CHILD_STOPPED,  /* not running and not wanted */
-    CHILD_STARTING, /* running, has not said ready; deadline CHILD_READY_MS */
-    CHILD_READY,    /* serving; heartbeats every CHILD_HEARTBEAT_MS */
-    CHILD_HUNG,     /* got SIGABRT; deadline CHILD_ABORT_MS */
-    CHILD_KILLED,   /* got SIGKILL; waiting for its end */
-    CHILD_BACKOFF,  /* ended; a timer starts it anew */
-    CHILD_STOPPING, /* told to finish; the deadline is the stop phase's */
-    CHILD_STATE_COUNT
+#define X(name, text) CHILD_STATE_##name,
+    CHILD_STATES(X)
+#undef X
+        CHILD_STATE_COUNT
 };
 
 enum child_event {
-    CHILD_EVENT_START,   /* wanted */
-    CHILD_EVENT_READY,   /* said ready */
-    CHILD_EVENT_EXIT,    /* ended, however */
-    CHILD_EVENT_TIMEOUT, /* the deadline of its state passed, or heartbeats went unanswered */
-    CHILD_EVENT_STOP,    /* the node stops */
-    CHILD_EVENT_COUNT
+#define X(name, text) CHILD_EVENT_##name,
+    CHILD_EVENTS(X)
+#undef X
+        CHILD_EVENT_COUNT
 };
 
 enum child_action {
-    CHILD_ACTION_NONE,
-    CHILD_ACTION_SPAWN,
-    CHILD_ACTION_ANNOUNCE, /* it serves: log, reset heartbeats */
-    CHILD_ACTION_ABORT,    /* SIGABRT */
-    CHILD_ACTION_KILL,     /* SIGKILL */
-    CHILD_ACTION_SCHEDULE, /* set the restart timer */
-    CHILD_ACTION_TELL,     /* PROC_CONTROL_STOP */
-    CHILD_ACTION_FORGET    /* gone for good */
+#define X(name, text) CHILD_ACTION_##name,
+    CHILD_ACTIONS(X)
+#undef X
+        CHILD_ACTION_COUNT
 };
 
-struct child_step {
-    enum child_state next;
+struct child_rule {
     enum child_action action;
+    enum child_state next;
 };
 
-#define CHILD_READY_MS 30000
-#define CHILD_HEARTBEAT_MS 1000
-#define CHILD_HUNG_MS 5000
-#define CHILD_ABORT_MS 1000
-#define CHILD_BACKOFF_FIRST_MS 100
-#define CHILD_BACKOFF_MAX_MS 5000
-#define CHILD_GOOD_LIFE_MS 10000
+struct child_rule children_rule(enum child_state state, enum child_event event);
+const char *children_state_name(enum child_state state);
+const char *children_event_name(enum child_event event);
 
-struct child_step child_step(enum child_state state, enum child_event event);
-const char *child_state_name(enum child_state state);
+/* How long things may take. */
+struct child_limits {
+    uint64_t beat_ms;         /* between heartbeats */
+    uint64_t answer_ms;       /* a READY worker that owes an answer for so long hangs */
+    uint64_t start_ms;        /* so does one that starts without a sign of life for so long */
+    uint64_t leave_ms;        /* between SIGABRT and SIGKILL */
+    uint64_t stop_gateway_ms; /* a gateway's stop: it finishes its clients' requests */
+    uint64_t stop_ms;         /* another worker's stop: it finishes what it holds */
+    uint64_t end_ms;          /* between the stop's SIGKILL and giving it up */
+    uint64_t delay_first_ms;  /* restart delays double from here */
+    uint64_t delay_max_ms;    /* to here */
+    uint64_t delay_reset_ms;  /* a worker that lived so long begins anew with them */
+    uint64_t operator_ms;     /* lived so long and ended as asked: an operator's restart */
+};
 
-/* The delay before the next start. failures: ends in a row without a good life, this one included.
- */
-uint64_t child_backoff_ms(unsigned failures);
+/* What insid uses. The rounds of a stop, each with its kill, fit into ten seconds. */
+extern const struct child_limits children_limits;
+
+/* How long a worker may stay in a state; 0: as long as it likes. */
+uint64_t children_limit_ms(const struct child_limits *limits, enum child_state state,
+                           enum proc proc);
+
+/* Workers are asked to stop in rounds: gateways (0), state workers (1), raft (2). */
+#define CHILDREN_STOP_ROUNDS 3
+unsigned children_stop_round(enum proc proc);
+
+/* Restart delays: at once, then delay_first_ms doubling to delay_max_ms. A worker that served for a
+ * second and ended with 0 was restarted by an operator: at once, not counted. */
+struct child_end {
+    bool clean; /* status 0 after READY */
+    uint64_t alive_ms;
+};
+uint64_t children_delay_ms(const struct child_limits *limits, unsigned *failures,
+                           const struct child_end *end);
 
 #endif

@@ -13,8 +13,9 @@
 #include "base/error.h"
 
 #define CONFIG_FILE_BYTES_MAX (4 << 20)
+#define CONFIG_FILE_MESSAGE_BYTES 1200
 
-static void config_file_report(const char *message, void *arg)
+void config_file_to_stderr(const char *message, void *arg)
 {
     (void)arg;
     fprintf(stderr, "insid: %s\n", message);
@@ -38,16 +39,17 @@ static int config_file_load(struct config_file *file)
     return error;
 }
 
-int config_file_read(struct config_file *file, const char *path)
+int config_file_read(struct config_file *file, const char *path, config_error_fn *report, void *arg)
 {
+    char message[CONFIG_FILE_MESSAGE_BYTES];
     *file = (struct config_file){.path = path};
     int error = config_file_load(file);
     if (error) {
-        fprintf(stderr, "insid: cannot read %s: %s\n", path, strerror(errno));
+        snprintf(message, sizeof(message), "cannot read %s: %s", path, strerror(errno));
+        report(message, arg);
     } else {
         file->text = mem_resize(file->text, file->len + 1);
-        error = config_parse(&file->config, slice_of(file->text, file->len), path,
-                             config_file_report, NULL);
+        error = config_parse(&file->config, slice_of(file->text, file->len), path, report, arg);
     }
     if (error) {
         free(file->text);

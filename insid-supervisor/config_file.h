@@ -11,8 +11,13 @@ struct config_file {
     struct config config;
 };
 
-/* Reads and parses; every error goes to stderr. E_IO, E_INVALID. config_file_fini frees. */
-int config_file_read(struct config_file *file, const char *path);
+/* Reads and parses; every error is reported. E_IO, E_INVALID. config_file_fini frees. */
+int config_file_read(struct config_file *file, const char *path, config_error_fn *report,
+                     void *arg);
+
+/* A report for config_file_read: a line on stderr. */
+void config_file_to_stderr(const char *message, void *arg);
+
 void config_file_fini(struct config_file *file);
 
 /* A sealed memfd with the text, for workers to inherit; -1 with errno. */

@@ -1,73 +1,100 @@
 /* main.c - insid: options, configuration, then one node or all nodes of the file. */
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/path.h"
 #include "base/version.h"
 #include "insid-supervisor/config_file.h"
+#include "insid-supervisor/dev.h"
 #include "insid-supervisor/host.h"
 #include "insid-supervisor/node.h"
 #include "insid-supervisor/options.h"
+#include "insid-supervisor/spawn.h"
 #include "insid-supervisor/supervise.h"
 
-#define MAIN_DEV_FOLDER "./insi-data"
-#define MAIN_DEV_CONFIG MAIN_DEV_FOLDER "/cluster.yaml"
-
-static int main_exit_status(int error)
-{
-    return error == 0 ? 0 : error == E_INVALID || error == E_USAGE ? 2 : 1;
-}
+#define MAIN_FAILED 1
+#define MAIN_MISUSED 2 /* wrong usage or configuration */
 
 /* A file that cannot be read is a configuration error too. */
 static int main_read_config(struct config_file *file, const char *path)
 {
-    return config_file_read(file, path) == 0 ? 0 : E_INVALID;
+    return config_file_read(file, path, config_file_to_stderr, NULL) == 0 ? 0 : E_INVALID;
+}
+
+/* Reads the file and checks what parsing cannot: that every node's sockets fit. */
+static int main_read_nodes(struct config_file *file, const char *path)
+{
+    int error = main_read_config(file, path);
+    if (error)
+        return error;
+    for (unsigned i = 0; i < file->config.node_count && !error; i++)
+        error = node_check_paths(&file->config, file->config.nodes[i].id, path);
+    if (error)
+        config_file_fini(file);
+    return error;
+}
+
+/* Memory holds secrets. */
+static void main_guard_memory(void)
+{
+    const struct rlimit none = {0, 0};
+    CHECK(setrlimit(RLIMIT_CORE, &none) == 0);
+#ifndef __SANITIZE_ADDRESS__ /* its leak check attaches to the process */
+    CHECK(prctl(PR_SET_DUMPABLE, 0) == 0);
+#endif
+}
+
+static void main_warn_of_readers(const char *config)
+{
+    struct stat info;
+    if (stat(config, &info) == 0 && (info.st_mode & 077) != 0)
+        LOG_WARN("config_open_to_others", LOG_STR("file", config),
+                 LOG_STR("advice", "it holds secrets: chmod 600"));
+}
+
+static int main_supervise(struct config_file *file, const char *id)
+{
+    struct node node;
+    char workers[PATH_BYTES];
+    if (spawn_find_workers(workers) != 0 || node_lock(&node, &file->config, id) != 0)
+        return MAIN_FAILED;
+    supervise_hold_signals();
+    if (node_prepare(&node) != 0)
+        return MAIN_FAILED;
+    const struct supervise_options options = {
+        .node = &node, .file = file, .workers = workers, .limits = &children_limits};
+    int status = supervise_node(&options);
+    node_release(&node);
+    return status;
 }
 
 static int main_run_node(const struct insid_options *options)
 {
     struct config_file file;
-    struct node node;
-    int error = main_read_config(&file, options->config);
-    if (error)
-        return main_exit_status(error);
+    if (main_read_config(&file, options->config) != 0)
+        return MAIN_MISUSED;
+    int status = MAIN_MISUSED;
     if (!config_find_node(&file.config, options->node)) {
         fprintf(stderr, "insid: %s names no node '%s'; its nodes:", options->config, options->node);
         for (unsigned i = 0; i < file.config.node_count; i++)
             fprintf(stderr, " %s", file.config.nodes[i].id);
         fprintf(stderr, "\n");
-        config_file_fini(&file);
-        return 2;
-    }
-    log_init("supervisor", options->node, file.config.logging.level, file.config.logging.format);
-    prctl(PR_SET_DUMPABLE, 0);
-    int status = 1;
-    if (node_prepare(&node, &file.config, options->node) == 0) {
-        status = supervise_node(&node, &file);
-        node_release(&node);
+    } else if (node_check_paths(&file.config, options->node, options->config) == 0) {
+        log_init("supervisor", options->node, file.config.logging.level,
+                 file.config.logging.format);
+        main_guard_memory();
+        main_warn_of_readers(options->config);
+        status = main_supervise(&file, options->node);
     }
     config_file_fini(&file);
     return status;
-}
-
-static void main_print_first_steps(const struct config *config)
-{
-    const struct config_address *http = &config->nodes[0].http;
-    printf("A development node: data and secrets in %s, configuration in %s.\n"
-           "In another terminal, in this folder:\n"
-           "\n"
-           "  insic --root set greeting hello\n"
-           "  insic --root get greeting\n"
-           "  curl -H \"Authorization: Bearer $(insic --root -o json api add demo | sed -n "
-           "'s/.*\"key\": *\"\\(insi_[^\"]*\\)\".*/\\1/p')\" http://%s:%u/db/api/v1/ping\n"
-           "\n",
-           MAIN_DEV_FOLDER, MAIN_DEV_CONFIG, http->host, http->port);
-    fflush(stdout);
 }
 
 static int main_run_host(struct insid_options *options)
@@ -75,20 +102,16 @@ static int main_run_host(struct insid_options *options)
     struct config_file file;
     bool development = !options->config_given && access(options->config, F_OK) != 0;
     if (development) {
-        options->config = MAIN_DEV_CONFIG;
-        if (mkdir(MAIN_DEV_FOLDER, 0700) != 0 && access(MAIN_DEV_FOLDER, W_OK) != 0) {
-            fprintf(stderr, "insid: cannot make folder %s\n", MAIN_DEV_FOLDER);
-            return 1;
-        }
-        if (access(MAIN_DEV_CONFIG, F_OK) != 0 &&
-            config_file_create(MAIN_DEV_CONFIG, MAIN_DEV_FOLDER) != 0)
-            return 1;
+        options->config = DEV_CONFIG;
+        if (dev_make_config() != 0)
+            return MAIN_FAILED;
     }
-    int error = main_read_config(&file, options->config);
-    if (error)
-        return main_exit_status(error);
+    if (main_read_nodes(&file, options->config) != 0)
+        return MAIN_MISUSED;
     if (development)
-        main_print_first_steps(&file.config);
+        dev_print_first_steps(&file.config);
+    log_init("host", "", file.config.logging.level, file.config.logging.format);
+    main_guard_memory();
     int status = host_run(&file.config, options->config);
     config_file_fini(&file);
     return status;
@@ -97,27 +120,61 @@ static int main_run_host(struct insid_options *options)
 static int main_check_config(const struct insid_options *options)
 {
     struct config_file file;
-    int error = main_read_config(&file, options->config);
-    if (error)
-        return main_exit_status(error);
-    printf("%s is a valid configuration of %u nodes\n", options->config, file.config.node_count);
+    if (main_read_nodes(&file, options->config) != 0)
+        return MAIN_MISUSED;
+    printf("%s is a valid configuration of %u node%s\n", options->config, file.config.node_count,
+           file.config.node_count == 1 ? "" : "s");
     config_file_fini(&file);
     return 0;
+}
+
+static int main_new_config(const struct insid_options *options)
+{
+    if (config_file_create(options->new_config, NULL) != 0)
+        return MAIN_FAILED;
+    printf("%s: three nodes with fresh secrets (mode 0600: keep it so)\n", options->new_config);
+    return 0;
+}
+
+/* What is opened later must not become stdin, stdout or stderr. */
+static void main_fill_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR); /* inherited like the real ones */
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Whoever started us may have ignored or blocked signals; an ignored SIGCHLD would even take our
+ * children's ends from us. */
+static void main_reset_signals(void)
+{
+    static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT,  SIGHUP, SIGQUIT,
+                                  SIGALRM, SIGPIPE, SIGTTOU, SIGABRT};
+    sigset_t none;
+    sigemptyset(&none);
+    for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        CHECK(signal(numbers[i], SIG_DFL) != SIG_ERR);
+    CHECK(sigprocmask(SIG_SETMASK, &none, NULL) == 0);
 }
 
 int main(int argc, char **argv)
 {
     struct insid_options options;
     if (options_parse(&options, argc, argv) != 0)
-        return 2;
+        return MAIN_MISUSED;
     umask(077);
+    main_fill_standard_streams();
+    main_reset_signals();
     switch (options.mode) {
     case INSID_HOST:
         return main_run_host(&options);
     case INSID_AS:
         return main_run_node(&options);
     case INSID_NEW_CONFIG:
-        return config_file_create(options.new_config, NULL) == 0 ? 0 : 1;
+        return main_new_config(&options);
     case INSID_CHECK_CONFIG:
         return main_check_config(&options);
     case INSID_VERSION:
@@ -127,5 +184,5 @@ int main(int argc, char **argv)
         options_print_help();
         return 0;
     }
-    return 2;
+    return MAIN_MISUSED;
 }

@@ -1,21 +1,35 @@
 /* node.c - folders, lock, board and listening sockets of a node. */
 #include "insid-supervisor/node.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "base/check.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/proc.h"
+#include "insid-supervisor/listen.h"
 #include "shm/board.h"
 
-#define NODE_BACKLOG 4096
+#define NODE_DYING_MS 500      /* for a killed insid to be gone */
+#define NODE_LEFTOVER_MS 10000 /* for its workers to be gone */
+#define NODE_ALARM_US 50000    /* between looks at the clock while waiting for a lock */
+
+static void node_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
 
 static int node_refuse(const char *what, const char *path)
 {
@@ -23,46 +37,158 @@ static int node_refuse(const char *what, const char *path)
     return E_IO;
 }
 
-static int node_make_folders(const struct node *node)
+int node_check_paths(const struct config *config, const char *id, const char *config_name)
 {
-    const struct node_paths *paths = &node->paths;
-    const char *folders[] = {paths->data, paths->log, paths->values,      paths->snapshots,
-                             paths->run,  paths->shm, paths->volatile_map};
+    struct node_paths paths;
     char url[PROC_LINK_BYTES];
-    if (proc_link_url(url, paths->run, PROC_STORAGE, PROC_GATEWAY, LIMIT_GATEWAYS) != 0) {
+    int error = path_of_node(&paths, config, id);
+    if (error)
+        fprintf(stderr, "insid: %s: dataDir, runDir or shmDir is too long: %s\n", config_name,
+                error_text(error));
+    else if ((error = proc_link_url(url, paths.run, PROC_STORAGE, PROC_GATEWAY,
+                                    config_gateway_count(config) - 1)) != 0)
         fprintf(stderr,
-                "insid: %s is too long for sockets in it (at most %d bytes with the name): set "
-                "runDir to a shorter path\n",
-                paths->run, PATH_SOCKET_BYTES - 1);
-        return E_TOO_LARGE;
+                "insid: %s: %s: '%s' is too long for sockets in it (with a socket's name at most "
+                "%d bytes): set runDir to a shorter path\n",
+                config_name, config->run_dir[0] ? "runDir" : "dataDir", paths.run,
+                PATH_SOCKET_BYTES - 1);
+    return error;
+}
+
+/* What others could write to is not ours, whoever may have made it: /dev/shm is everybody's. */
+static int node_make_private(const char *path)
+{
+    struct stat info;
+    if (path_make_folder(path) != 0 || lstat(path, &info) != 0)
+        return node_refuse("cannot make folder", path);
+    if (!S_ISDIR(info.st_mode) || info.st_uid != geteuid()) {
+        fprintf(stderr, "insid: %s belongs to another user\n", path);
+        return E_IO;
     }
-    for (unsigned i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
-        if (path_make_folder(folders[i]) != 0)
-            return node_refuse("cannot make folder", folders[i]);
+    if ((info.st_mode & 077) != 0 && chmod(path, 0700) != 0)
+        return node_refuse("cannot make private", path);
     return 0;
 }
 
-/* The lock lives as long as the open file: a killed insid leaves none behind. */
-static int node_lock(struct node *node)
+static int node_make_folders(const struct node *node)
 {
-    char path[PATH_BYTES + 8], pid[32] = "";
-    snprintf(path, sizeof(path), "%s/lock", node->paths.data);
-    node->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (node->lock_fd < 0)
-        return node_refuse("cannot open", path);
-    if (flock(node->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        ssize_t len = pread(node->lock_fd, pid, sizeof(pid) - 1, 0);
-        pid[len > 0 ? strcspn(pid, "\n") : 0] = '\0';
-        fprintf(stderr, "insid: another insid (pid %s) runs on %s already\n", pid[0] ? pid : "?",
-                node->paths.data);
-        close(node->lock_fd);
-        node->lock_fd = -1;
+    const struct node_paths *paths = &node->paths;
+    const char *folders[] = {paths->log, paths->values, paths->snapshots,
+                             paths->run, paths->shm,    paths->volatile_map};
+    int error = 0;
+    for (unsigned i = 0; i < sizeof(folders) / sizeof(folders[0]) && !error; i++)
+        error = node_make_private(folders[i]);
+    return error;
+}
+
+static int node_open_lock(const struct node *node, const char *name, int *out)
+{
+    char path[PATH_BYTES + 16];
+    snprintf(path, sizeof(path), "%s/%s", node->paths.data, name);
+    *out = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    return *out >= 0 ? 0 : node_refuse("cannot open", path);
+}
+
+static void node_on_alarm(int number)
+{
+    (void)number; /* only interrupts */
+}
+
+/* Waits for the lock, but not longer than so many milliseconds: E_BUSY. The alarm repeats, so that
+ * one which comes before flock sleeps does no harm. */
+static int node_wait_lock(int fd, unsigned limit_ms)
+{
+    const struct sigaction interrupt = {.sa_handler = node_on_alarm};
+    const struct itimerval each = {{0, NODE_ALARM_US}, {0, NODE_ALARM_US}},
+                           never = {{0, 0}, {0, 0}};
+    struct sigaction before;
+    uint64_t give_up = clock_boot_ms() + limit_ms;
+    CHECK(sigaction(SIGALRM, &interrupt, &before) == 0 && setitimer(ITIMER_REAL, &each, NULL) == 0);
+    int result;
+    do
+        result = flock(fd, LOCK_EX);
+    while (result != 0 && errno == EINTR && clock_boot_ms() < give_up);
+    CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0 && sigaction(SIGALRM, &before, NULL) == 0);
+    return result == 0 ? 0 : E_BUSY;
+}
+
+static void node_say_busy(const struct node *node)
+{
+    char pid[32] = "";
+    ssize_t len = pread(node->lock_fd, pid, sizeof(pid) - 1, 0);
+    pid[len > 0 ? len : 0] = '\0';
+    pid[strcspn(pid, "\n")] = '\0';
+    fprintf(stderr, "insid: another insid (pid %s) runs on %s already\n", pid[0] ? pid : "?",
+            node->paths.data);
+}
+
+/* The lock lives as long as the open file: a killed insid leaves none behind, but it may take its
+ * last moments, and so may a child that it was just starting. The file holds the pid for the
+ * message of the next one. */
+static int node_lock_own(struct node *node)
+{
+    char pid[32];
+    int error = node_open_lock(node, "lock", &node->lock_fd);
+    if (error)
+        return error;
+    if (node_wait_lock(node->lock_fd, NODE_DYING_MS) != 0) {
+        node_say_busy(node);
         return E_BUSY;
     }
     int len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
     if (ftruncate(node->lock_fd, 0) != 0 || pwrite(node->lock_fd, pid, (size_t)len, 0) != len)
-        return node_refuse("cannot write", path);
+        return node_refuse("cannot write the lock in", node->paths.data);
     return 0;
+}
+
+/* Workers die with their insid, but not in the same instant: one may still be in a system call. */
+static int node_lock_workers(struct node *node)
+{
+    int error = node_open_lock(node, "lock.workers", &node->workers_lock_fd);
+    if (!error && node_wait_lock(node->workers_lock_fd, NODE_LEFTOVER_MS) != 0) {
+        fprintf(stderr, "insid: workers of an earlier insid still run on %s\n", node->paths.data);
+        error = E_BUSY;
+    }
+    return error;
+}
+
+static void node_unlock(struct node *node)
+{
+    node_close(&node->workers_lock_fd);
+    node_close(&node->lock_fd);
+}
+
+int node_lock(struct node *node, const struct config *config, const char *id)
+{
+    *node = (struct node){.config = config,
+                          .self = config_find_node(config, id),
+                          .lock_fd = -1,
+                          .workers_lock_fd = -1,
+                          .admin_fd = -1,
+                          .gateway_count = config_gateway_count(config)};
+    for (unsigned i = 0; i < LIMIT_GATEWAYS; i++)
+        node->http_fds[i] = -1;
+    CHECK(path_of_node(&node->paths, config, id) == 0); /* node_check_paths came before */
+    int error = node_make_private(node->paths.data);
+    error = error ? error : node_lock_own(node);
+    error = error ? error : node_lock_workers(node);
+    if (error)
+        node_unlock(node);
+    return error;
+}
+
+/* Sockets of workers that were killed. Only under the locks, so nobody listens on them. */
+static void node_remove_sockets(const struct node *node)
+{
+    DIR *folder = opendir(node->paths.run);
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        const char *ending = strrchr(entry->d_name, '.');
+        if (ending && strcmp(ending, ".sock") == 0)
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    closedir(folder);
 }
 
 static void node_pid_path(const struct node *node, char out[PATH_BYTES + 16])
@@ -81,82 +207,6 @@ static int node_write_pid(const struct node *node)
     return fclose(file) == 0 ? 0 : node_refuse("cannot write", path);
 }
 
-static int node_listen_at(const struct addrinfo *address, int *out)
-{
-    static const int on = 1;
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return E_IO;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-    if (bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, NODE_BACKLOG) != 0) {
-        int saved = errno;
-        close(fd);
-        errno = saved;
-        return E_IO;
-    }
-    *out = fd;
-    return 0;
-}
-
-static int node_listen(const struct config_address *binding, int *out)
-{
-    const struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *found = NULL;
-    char port[8];
-    snprintf(port, sizeof(port), "%u", binding->port);
-    int failed = getaddrinfo(binding->host, port, &hints, &found);
-    if (failed) {
-        fprintf(stderr, "insid: cannot resolve %s: %s\n", binding->host, gai_strerror(failed));
-        return E_IO;
-    }
-    int error = node_listen_at(found, out);
-    if (error)
-        fprintf(stderr, "insid: cannot listen on %s:%s: %s\n", binding->host, port,
-                strerror(errno));
-    freeaddrinfo(found);
-    return error;
-}
-
-/* With SO_REUSEPORT a second server on the port would go unnoticed: probe without it first. */
-static int node_probe(const struct config_address *binding)
-{
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *found = NULL;
-    static const int on = 1;
-    char port[8];
-    int error = 0;
-    snprintf(port, sizeof(port), "%u", binding->port);
-    if (getaddrinfo(binding->host, port, &hints, &found) != 0)
-        return 0; /* node_listen says it */
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0) {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-        if (bind(fd, found->ai_addr, found->ai_addrlen) != 0 && errno == EADDRINUSE) {
-            fprintf(stderr, "insid: cannot listen on %s:%s: %s\n", binding->host, port,
-                    strerror(errno));
-            error = E_IO;
-        }
-        close(fd);
-    }
-    freeaddrinfo(found);
-    return error;
-}
-
-static int node_open_sockets(struct node *node)
-{
-    int error = node_probe(&node->self->http);
-    for (unsigned i = 0; i < node->gateway_count && !error; i++)
-        error = node_listen(&node->self->http, &node->http_fds[i]);
-    if (!error && node->self->admin.host) {
-        error = node_probe(&node->self->admin);
-        error = error ? error : node_listen(&node->self->admin, &node->admin_fd);
-    }
-    return error;
-}
-
 static void node_raise_limits(void)
 {
     struct rlimit files;
@@ -166,50 +216,38 @@ static void node_raise_limits(void)
     }
 }
 
-int node_prepare(struct node *node, const struct config *config, const char *id)
+static int node_open_sockets(struct node *node)
 {
-    *node = (struct node){.config = config,
-                          .self = config_find_node(config, id),
-                          .lock_fd = -1,
-                          .admin_fd = -1,
-                          .gateway_count = config_gateway_count(config)};
-    for (unsigned i = 0; i < LIMIT_GATEWAYS; i++)
-        node->http_fds[i] = -1;
+    int error = listen_open(&node->self->http, "httpBinding", node->http_fds, node->gateway_count);
+    if (!error && node->self->admin.host)
+        error = listen_open(&node->self->admin, "adminBinding", &node->admin_fd, 1);
+    return error;
+}
+
+int node_prepare(struct node *node)
+{
     node_raise_limits();
-    int error = path_of_node(&node->paths, config, id);
-    if (error) {
-        fprintf(stderr, "insid: dataDir, runDir or shmDir is too long\n");
-        return error;
-    }
-    if (path_make_folder(node->paths.data) != 0)
-        return node_refuse("cannot make folder", node->paths.data);
-    error = node_lock(node);
-    error = error ? error : node_make_folders(node);
+    int error = node_make_folders(node);
     error = error ? error : node_write_pid(node);
     if (!error && board_create(node->paths.board) != 0)
         error = node_refuse("cannot make", node->paths.board);
     error = error ? error : node_open_sockets(node);
-    if (error && node->lock_fd >= 0)
+    if (error)
         node_release(node);
+    else
+        node_remove_sockets(node);
     return error;
-}
-
-static void node_close(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
 }
 
 void node_release(struct node *node)
 {
     char pid[PATH_BYTES + 16];
-    for (unsigned i = 0; i < LIMIT_GATEWAYS; i++)
-        node_close(&node->http_fds[i]);
-    node_close(&node->admin_fd);
+    listen_close(node->http_fds, LIMIT_GATEWAYS);
+    listen_close(&node->admin_fd, 1);
     if (path_remove_tree(node->paths.shm) != 0)
         fprintf(stderr, "insid: cannot remove %s: %s\n", node->paths.shm, strerror(errno));
+    node_remove_sockets(node);
     node_pid_path(node, pid);
     unlink(pid);
-    node_close(&node->lock_fd);
+    node_unlock(node);
 }

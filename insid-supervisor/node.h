@@ -1,5 +1,5 @@
-/* node.h - what a node needs before its first worker starts, and gives back at its end: folders,
- * the lock that keeps a second insid out, the pid file, the board, the listening sockets. */
+/* node.h - what a node needs before its first worker starts, and gives back at its end: the locks
+ * that keep a second insid out, folders, the pid file, the board, the listening sockets. */
 #ifndef INSI_SUPERVISOR_NODE_H
 #define INSI_SUPERVISOR_NODE_H
 
@@ -9,18 +9,29 @@ struct node {
     const struct config *config;
     const struct config_node *self;
     struct node_paths paths;
-    int lock_fd;
+    int lock_fd;         /* <data>/lock: held by insid alone */
+    int workers_lock_fd; /* <data>/lock.workers: inherited by every worker, free when all are gone
+                          */
     unsigned gateway_count;
     int http_fds[LIMIT_GATEWAYS]; /* one listening socket per gateway process (SO_REUSEPORT) */
     int admin_fd;                 /* -1 without adminBinding */
 };
 
-/* Says on stderr what failed. E_IO, E_TOO_LARGE, E_BUSY (another insid runs on this data folder).
- */
-int node_prepare(struct node *node, const struct config *config, const char *id);
+/* Whether all of a node's sockets fit their addresses. E_TOO_LARGE after saying so on stderr. */
+int node_check_paths(const struct config *config, const char *id, const char *config_name);
 
-/* Removes what a stopped node must not leave (shm folder, pid file, sockets) and releases the lock.
- */
+/* The first of three steps: fills in node and takes the locks. E_IO, E_BUSY (another insid runs on
+ * this data folder) after saying so on stderr; then nothing is to be released. Waits up to ten
+ * seconds for workers of a killed insid to be gone: two of them must never write to one log. A
+ * signal may end the process meanwhile. */
+int node_lock(struct node *node, const struct config *config, const char *id);
+
+/* The second step, with signals held back: what the workers need. E_IO after saying what failed on
+ * stderr; then all is released. */
+int node_prepare(struct node *node);
+
+/* The last step: removes what a stopped node must not leave (shm folder, sockets, pid file) and
+ * frees the locks. */
 void node_release(struct node *node);
 
 #endif

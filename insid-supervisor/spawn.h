@@ -5,20 +5,22 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define SPAWN_FDS_MAX 4
+#define SPAWN_FDS_MAX 5
 
 struct spawn {
     const char *program;    /* absolute path */
     char *const *arguments; /* argv, NULL at the end */
-    int fds[SPAWN_FDS_MAX]; /* become 3, 4, 5, 6; -1: closed */
-    bool own_group;         /* a process group of its own: Ctrl-C reaches only us */
+    int fds[SPAWN_FDS_MAX]; /* become 3, 4, 5, 6, 7; -1: closed */
+    bool quiet;             /* stdin from /dev/null, stdout to where stderr goes */
 };
 
-/* The pid, or -1 with errno. The child starts with default signals and an empty signal mask. */
+/* The pid, or -1 with errno. The child starts with default signals, an empty signal mask, nothing
+ * open but 0, 1, 2 and what it is given, in a process group of its own (Ctrl-C reaches only us),
+ * and ends with us. */
 pid_t spawn_start(const struct spawn *spawn);
 
-/* Where the workers are: "libexec/" beside insid (a build folder) or "../libexec/insi/"
- * (installed). E_NOT_FOUND, E_TOO_LARGE. out holds PATH_BYTES. */
+/* The folder of the worker programs: "libexec/" beside insid (a build folder) or "../libexec/insi/"
+ * (installed). E_NOT_FOUND after naming on stderr what is missing. out holds PATH_BYTES. */
 int spawn_find_workers(char *out);
 
 #endif

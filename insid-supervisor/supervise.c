@@ -1,7 +1,11 @@
 /* supervise.c - the loop of a node's supervisor: signals, control channels, deadlines.
  *
- * One epoll over a signalfd and a control socket per child; the wait ends with the next deadline.
- * What to do is decided by the table in children.c; this file carries it out.
+ * One epoll over a signalfd and a control socket per worker; the wait ends with the next deadline,
+ * which is the common heartbeat when nothing happens. What to do is decided by the table in
+ * children.c; this file carries it out and logs each change of a worker's state once.
+ *
+ * In a turn, messages come before deadlines, and a turn that began late (this process was stopped,
+ * or the machine was) moves all deadlines by as much: our own pause says nothing about the workers.
  */
 #include "insid-supervisor/supervise.h"
 
@@ -12,224 +16,211 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/proc.h"
-#include "insid-supervisor/children.h"
-#include "insid-supervisor/spawn.h"
+#include "base/log.h"
+#include "insid-supervisor/child.h"
+#include "insid-supervisor/reload.h"
 
 #define SUPERVISE_CHILDREN_MAX (LIMIT_GATEWAYS + PROC_COUNT)
-#define SUPERVISE_PHASE_MS 3000 /* three phases: gateways, state workers, raft; then SIGKILL */
-#define SUPERVISE_PHASES 3
-
-struct child {
-    enum proc proc;
-    unsigned index;
-    enum child_state state;
-    pid_t pid;
-    int control_fd;        /* -1 when not running */
-    uint64_t deadline_ms;  /* of the state; 0 = none */
-    uint64_t next_beat_ms; /* READY: when to send the next heartbeat */
-    uint64_t answered_ms;  /* READY: last heartbeat answered */
-    uint64_t ready_ms;     /* when it last became ready; 0 = not in this life */
-    unsigned failures;     /* ends in a row */
-};
+#define SUPERVISE_WORDS_MAX 16 /* of one worker in one turn */
 
 struct supervisor {
-    struct node *node;
-    struct config_file *file;
-    char workers[PATH_BYTES]; /* folder of the worker programs */
+    struct supervise_options options;
     struct child children[SUPERVISE_CHILDREN_MAX];
     unsigned child_count;
     int epoll_fd, signal_fd;
-    bool stopping, announced;
-    unsigned phase; /* of the stop */
+    uint64_t beat_ms; /* next heartbeat of all workers: one wake-up serves them all */
+    bool stopping, announced, failed;
+    unsigned round; /* of the stop */
 };
 
 static void supervise_event(struct supervisor *supervisor, struct child *child,
                             enum child_event event);
+static void supervise_stop(struct supervisor *supervisor);
 
-static bool child_is_running(const struct child *child)
-{
-    return child->pid > 0;
-}
-
-static void child_close_control(struct supervisor *supervisor, struct child *child)
-{
-    if (child->control_fd < 0)
-        return;
-    epoll_ctl(supervisor->epoll_fd, EPOLL_CTL_DEL, child->control_fd, NULL);
-    close(child->control_fd);
-    child->control_fd = -1;
-}
-
-static int supervise_spawn_process(struct supervisor *supervisor, struct child *child, int control,
-                                   int config)
-{
-    char program[PATH_BYTES + 64], index[16];
-    const struct node *node = supervisor->node;
-    bool gateway = child->proc == PROC_GATEWAY;
-    snprintf(program, sizeof(program), "%s/%s", supervisor->workers, proc_program(child->proc));
-    snprintf(index, sizeof(index), "%u", child->index);
-    char name[32], option_node[] = "--node", option_index[] = "--index";
-    char option_config[] = "--config-name";
-    snprintf(name, sizeof(name), "%s", proc_program(child->proc));
-    char *path = mem_copy_string(supervisor->file->path);
-    char *arguments[] = {name,  option_node,   node->self->id, option_index,
-                         index, option_config, path,           NULL};
-    struct spawn spawn = {.program = program,
-                          .arguments = arguments,
-                          .fds = {control, config, gateway ? node->http_fds[child->index] : -1,
-                                  gateway && child->index == 0 ? node->admin_fd : -1},
-                          .own_group = true};
-    child->pid = spawn_start(&spawn);
-    free(path);
-    return child->pid > 0 ? 0 : E_IO;
-}
+/* ---- what the table says -----------------------------------------------------------------------
+ */
 
 static void supervise_spawn(struct supervisor *supervisor, struct child *child)
 {
-    int pair[2] = {-1, -1}, config = config_file_share(supervisor->file);
-    int error = config < 0 ||
-                socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0;
-    error = error ? E_IO : supervise_spawn_process(supervisor, child, pair[1], config);
-    int saved = errno;
-    if (config >= 0)
-        close(config);
-    if (pair[1] >= 0)
-        close(pair[1]);
-    child->ready_ms = 0;
-    child->deadline_ms = clock_boot_ms() + CHILD_READY_MS;
-    if (error) {
-        LOG_ERROR("child_start_failed", LOG_STR("child", proc_name(child->proc)), LOG_ERRNO(saved));
-        if (pair[0] >= 0)
-            close(pair[0]);
-        child->pid = 0;
-        supervise_event(supervisor, child, CHILD_EVENT_EXIT);
+    if (child_start(child, supervisor->options.node, supervisor->options.file,
+                    supervisor->options.workers) != 0) {
+        LOG_ERROR("child_start_failed", LOG_STR("child", child->name), LOG_ERRNO(errno));
+        supervise_event(supervisor, child, CHILD_EVENT_SPAWN_FAILED);
         return;
     }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = child};
-    child->control_fd = pair[0];
     CHECK(epoll_ctl(supervisor->epoll_fd, EPOLL_CTL_ADD, child->control_fd, &event) == 0);
-    LOG_INFO("child_started", LOG_STR("child", proc_name(child->proc)),
-             LOG_U64("index", child->index), LOG_U64("child_pid", (uint64_t)child->pid));
+    LOG_INFO("child_started", LOG_STR("child", child->name),
+             LOG_U64("child_pid", (uint64_t)child->pid));
 }
 
-static void supervise_announce(struct supervisor *supervisor)
+static void supervise_announce_node(struct supervisor *supervisor)
 {
-    const struct config_address *http = &supervisor->node->self->http;
+    const struct config_node *self = supervisor->options.node->self;
     for (unsigned i = 0; i < supervisor->child_count; i++)
-        if (supervisor->children[i].state != CHILD_READY)
+        if (supervisor->children[i].state != CHILD_STATE_READY)
             return;
     if (supervisor->announced)
         return;
     supervisor->announced = true;
-    bool v6 = strchr(http->host, ':') != NULL;
-    printf("%s ready: %s://%s%s%s:%u\n", supervisor->node->self->id,
-           supervisor->node->config->tls.enabled ? "https" : "http", v6 ? "[" : "", http->host,
-           v6 ? "]" : "", http->port);
-    fflush(stdout);
     LOG_INFO("node_ready");
+    bool v6 = strchr(self->http.host, ':') != NULL;
+    printf("%s ready: %s://%s%s%s:%u\n", self->id,
+           supervisor->options.node->config->tls.enabled ? "https" : "http", v6 ? "[" : "",
+           self->http.host, v6 ? "]" : "", self->http.port);
+    fflush(stdout);
 }
 
-static void supervise_schedule(struct child *child)
+static void supervise_announce(struct supervisor *supervisor, struct child *child)
 {
     uint64_t now = clock_boot_ms();
-    bool good_life = child->ready_ms > 0 && now - child->ready_ms >= CHILD_GOOD_LIFE_MS;
-    child->failures = good_life ? 1 : child->failures + 1;
-    uint64_t delay = child_backoff_ms(child->failures);
+    child->served = true;
+    if (child->beat_open) /* sent while it was starting; from now on it has a limit */
+        child->deadline_ms = now + supervisor->options.limits->answer_ms;
+    LOG_INFO("child_ready", LOG_STR("child", child->name),
+             LOG_U64("after_ms", now - child->started_ms));
+    supervise_announce_node(supervisor);
+}
+
+/* A worker whose channel is full has not looked into it for long: its time runs, and it is asked
+ * again with the next beat. */
+static void supervise_send_beat(struct supervisor *supervisor, struct child *child)
+{
+    if (child->beat_open)
+        return;
+    child->beat_open = child_tell(child, PROC_CONTROL_HEARTBEAT, -1) == 0;
+    if (child->state == CHILD_STATE_READY && (child->beat_open || child->deadline_ms == 0))
+        child->deadline_ms = clock_boot_ms() + supervisor->options.limits->answer_ms;
+}
+
+static void supervise_renew(struct supervisor *supervisor, struct child *child)
+{
+    const struct child_limits *limits = supervisor->options.limits;
+    uint64_t now = clock_boot_ms(), limit = children_limit_ms(limits, child->state, child->proc);
+    child->beat_open = false;
+    child->deadline_ms = limit ? now + limit : 0;
+    if (child->state == CHILD_STATE_STARTING && !child->late &&
+        now - child->started_ms >= limits->start_ms) {
+        child->late = true;
+        LOG_WARN("child_not_ready", LOG_STR("child", child->name),
+                 LOG_U64("after_ms", now - child->started_ms));
+    }
+}
+
+static void supervise_back_off(struct supervisor *supervisor, struct child *child, bool clean)
+{
+    uint64_t now = clock_boot_ms();
+    const struct child_end end = {.clean = clean, .alive_ms = now - child->started_ms};
+    uint64_t delay = children_delay_ms(supervisor->options.limits, &child->failures, &end);
     child->deadline_ms = now + delay;
-    LOG_INFO("child_restarting", LOG_STR("child", proc_name(child->proc)),
-             LOG_U64("index", child->index), LOG_U64("delay_ms", delay));
+    LOG_INFO("child_restarting", LOG_STR("child", child->name), LOG_U64("delay_ms", delay));
 }
 
-static void supervise_signal(struct child *child, int number)
+static void supervise_ask(struct child *child)
 {
-    LOG_WARN("child_signalled", LOG_STR("child", proc_name(child->proc)),
-             LOG_U64("index", child->index), LOG_U64("signal", (uint64_t)number));
-    if (child_is_running(child))
-        kill(child->pid, number);
-    child->deadline_ms = clock_boot_ms() + CHILD_ABORT_MS;
+    if (child_tell(child, PROC_CONTROL_STOP, -1) != 0)
+        child_signal(child, SIGTERM); /* means the same */
 }
 
-static void supervise_tell(struct child *child)
+static void supervise_end_by(struct child *child, int number)
 {
-    char byte = PROC_CONTROL_STOP;
-    if (child->control_fd < 0 || send(child->control_fd, &byte, 1, MSG_NOSIGNAL) != 1)
-        kill(child->pid, SIGKILL); /* not listening: the log is safe, so end it */
+    LOG_WARN(number == SIGABRT ? "child_hung" : "child_killed", LOG_STR("child", child->name),
+             LOG_U64("child_pid", (uint64_t)child->pid));
+    child_signal(child, number);
 }
 
 static void supervise_act(struct supervisor *supervisor, struct child *child,
-                          enum child_action action)
+                          enum child_action action, bool clean)
 {
     switch (action) {
-    case CHILD_ACTION_NONE:
-        break;
     case CHILD_ACTION_SPAWN:
         supervise_spawn(supervisor, child);
         break;
+    case CHILD_ACTION_SEND_BEAT:
+        supervise_send_beat(supervisor, child);
+        break;
+    case CHILD_ACTION_RENEW:
+        supervise_renew(supervisor, child);
+        break;
     case CHILD_ACTION_ANNOUNCE:
-        child->ready_ms = child->answered_ms = clock_boot_ms();
-        child->next_beat_ms = child->ready_ms + CHILD_HEARTBEAT_MS;
-        child->deadline_ms = 0;
-        LOG_INFO("child_ready", LOG_STR("child", proc_name(child->proc)),
-                 LOG_U64("index", child->index));
-        supervise_announce(supervisor);
+        supervise_announce(supervisor, child);
         break;
     case CHILD_ACTION_ABORT:
-        supervise_signal(child, SIGABRT);
+        supervise_end_by(child, SIGABRT);
         break;
     case CHILD_ACTION_KILL:
-        supervise_signal(child, SIGKILL);
+        supervise_end_by(child, SIGKILL);
         break;
-    case CHILD_ACTION_SCHEDULE:
-        supervise_schedule(child);
+    case CHILD_ACTION_BACK_OFF:
+        supervise_back_off(supervisor, child, clean);
         break;
-    case CHILD_ACTION_TELL:
-        supervise_tell(child);
-        child->deadline_ms = clock_boot_ms() + SUPERVISE_PHASE_MS;
+    case CHILD_ACTION_ASK:
+        supervise_ask(child);
         break;
-    case CHILD_ACTION_FORGET:
-        child->deadline_ms = 0;
+    case CHILD_ACTION_ABANDON:
+        LOG_ERROR("child_abandoned", LOG_STR("child", child->name),
+                  LOG_U64("child_pid", (uint64_t)child->pid));
+        child_close(child);
+        supervisor->failed = true;
         break;
+    case CHILD_ACTION_STOP_NODE:
+        LOG_ERROR("child_gave_up", LOG_STR("child", child->name));
+        supervisor->failed = true;
+        supervise_stop(supervisor);
+        break;
+    default:
+        CHECK(action == CHILD_ACTION_NOTHING || action == CHILD_ACTION_IGNORE);
     }
+}
+
+static void supervise_apply(struct supervisor *supervisor, struct child *child,
+                            enum child_event event, bool clean)
+{
+    struct child_rule rule = children_rule(child->state, event);
+    LOG_DEBUG("child_event", LOG_STR("child", child->name),
+              LOG_STR("state", children_state_name(child->state)),
+              LOG_STR("input", children_event_name(event)));
+    if (rule.next != child->state) {
+        uint64_t limit = children_limit_ms(supervisor->options.limits, rule.next, child->proc);
+        child->state = rule.next;
+        child->deadline_ms = limit ? clock_boot_ms() + limit : 0;
+    }
+    supervise_act(supervisor, child, rule.action, clean);
 }
 
 static void supervise_event(struct supervisor *supervisor, struct child *child,
                             enum child_event event)
 {
-    struct child_step step = child_step(child->state, event);
-    child->state = step.next;
-    supervise_act(supervisor, child, step.action);
+    supervise_apply(supervisor, child, event, false);
 }
 
-/* ---- the stop, phase by phase ---------------------------------------------------------------- */
-
-static unsigned supervise_phase_of(enum proc proc)
-{
-    return proc == PROC_GATEWAY ? 0 : proc == PROC_RAFT ? 2 : 1;
-}
+/* ---- the stop, round by round ------------------------------------------------------------------
+ */
 
 /* Gateways finish their requests first, which needs the workers; the workers finish what raft sent.
  */
 static void supervise_stop_next(struct supervisor *supervisor)
 {
-    for (; supervisor->phase < SUPERVISE_PHASES; supervisor->phase++) {
+    for (; supervisor->round < CHILDREN_STOP_ROUNDS; supervisor->round++) {
         bool waiting = false;
         for (unsigned i = 0; i < supervisor->child_count; i++) {
             struct child *child = &supervisor->children[i];
-            if (supervise_phase_of(child->proc) != supervisor->phase)
-                continue;
-            supervise_event(supervisor, child, CHILD_EVENT_STOP);
-            waiting |= child->state != CHILD_STOPPED;
+            if (children_stop_round(child->proc) == supervisor->round)
+                waiting |= child->state != CHILD_STATE_STOPPED;
         }
         if (waiting)
             return;
+        for (unsigned i = 0; i < supervisor->child_count; i++) {
+            struct child *child = &supervisor->children[i];
+            if (children_stop_round(child->proc) == supervisor->round + 1)
+                supervise_event(supervisor, child, CHILD_EVENT_STOP);
+        }
     }
 }
 
@@ -239,7 +230,9 @@ static void supervise_stop(struct supervisor *supervisor)
         return;
     LOG_INFO("node_stopping");
     supervisor->stopping = true;
-    supervise_stop_next(supervisor);
+    for (unsigned i = 0; i < supervisor->child_count; i++)
+        if (children_stop_round(supervisor->children[i].proc) == 0)
+            supervise_event(supervisor, &supervisor->children[i], CHILD_EVENT_STOP);
 }
 
 /* ---- what wakes the loop -----------------------------------------------------------------------
@@ -247,215 +240,190 @@ static void supervise_stop(struct supervisor *supervisor)
 
 static void supervise_reload(struct supervisor *supervisor)
 {
-    struct config_file fresh;
-    const char *id = supervisor->node->self->id;
-    if (config_file_read(&fresh, supervisor->file->path) != 0) {
-        LOG_ERROR("config_reload_refused", LOG_STR("file", supervisor->file->path));
+    if (reload_file(supervisor->options.file, supervisor->options.node->self->id) != 0)
         return;
-    }
-    if (!config_find_node(&fresh.config, id)) {
-        LOG_ERROR("config_reload_refused", LOG_STR("reason", "this node is not in it"));
-        config_file_fini(&fresh);
-        return;
-    }
-    /* The node keeps its folders and bindings; the workers take what can change. */
-    struct config_file kept = *supervisor->file;
-    supervisor->file->text = fresh.text;
-    supervisor->file->len = fresh.len;
-    free(kept.text);
-    fresh.text = NULL;
-    config_fini(&fresh.config);
+    int fd = config_file_share(supervisor->options.file);
     for (unsigned i = 0; i < supervisor->child_count; i++) {
         struct child *child = &supervisor->children[i];
-        int fd = child->control_fd >= 0 ? config_file_share(supervisor->file) : -1;
-        if (fd < 0)
-            continue;
-        char byte = PROC_CONTROL_RELOAD;
-        struct iovec iov = {&byte, 1};
-        union {
-            struct cmsghdr header;
-            char bytes[CMSG_SPACE(sizeof(int))];
-        } control = {0};
-        struct msghdr message = {.msg_iov = &iov,
-                                 .msg_iovlen = 1,
-                                 .msg_control = &control,
-                                 .msg_controllen = sizeof(control)};
-        control.header = (struct cmsghdr){
-            .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-        if (sendmsg(child->control_fd, &message, MSG_NOSIGNAL) != 1)
-            LOG_WARN("config_handover_failed", LOG_STR("child", proc_name(child->proc)),
-                     LOG_ERRNO(errno));
-        close(fd);
+        if (child->control_fd >= 0 && (fd < 0 || child_tell(child, PROC_CONTROL_RELOAD, fd) != 0))
+            LOG_WARN("config_handover_failed", LOG_STR("child", child->name), LOG_ERRNO(errno));
     }
-    LOG_INFO("config_reloaded");
+    if (fd >= 0)
+        close(fd);
 }
 
-static void supervise_ended(struct supervisor *supervisor, pid_t pid, int status)
+static void supervise_on_control(struct supervisor *supervisor, struct child *child)
 {
-    for (unsigned i = 0; i < supervisor->child_count; i++) {
-        struct child *child = &supervisor->children[i];
-        if (child->pid != pid)
-            continue;
-        LOG_AT(supervisor->stopping ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "child_exited",
-               LOG_STR("child", proc_name(child->proc)), LOG_U64("index", child->index),
-               LOG_U64("child_pid", (uint64_t)pid),
-               WIFSIGNALED(status) ? LOG_U64("signal", (uint64_t)WTERMSIG(status))
-                                   : LOG_U64("status", (uint64_t)WEXITSTATUS(status)));
-        child->pid = 0;
-        child_close_control(supervisor, child);
-        supervise_event(supervisor, child, CHILD_EVENT_EXIT);
-        if (supervisor->stopping)
-            supervise_stop_next(supervisor);
-        return;
-    }
+    enum child_event event;
+    for (unsigned i = 0; i < SUPERVISE_WORDS_MAX && child_hear(child, &event); i++)
+        supervise_event(supervisor, child, event);
+}
+
+static void supervise_ended(struct supervisor *supervisor, struct child *child, int status)
+{
+    bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool gave_up = WIFEXITED(status) && WEXITSTATUS(status) == PROC_EXIT_STOP_NODE;
+    supervise_on_control(supervisor, child); /* its last words: it may have been ready */
+    child_close(child);
+    LOG_AT(clean || supervisor->stopping ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "child_exited",
+           LOG_STR("child", child->name), LOG_U64("child_pid", (uint64_t)child->pid),
+           WIFSIGNALED(status) ? LOG_U64("signal", (uint64_t)WTERMSIG(status))
+                               : LOG_U64("status", (uint64_t)WEXITSTATUS(status)));
+    child->pid = 0;
+    if (child->state != CHILD_STATE_STOPPED) /* abandoned, and ended after all */
+        supervise_apply(supervisor, child, gave_up ? CHILD_EVENT_GAVE_UP : CHILD_EVENT_EXITED,
+                        clean && child->served);
+}
+
+static void supervise_reap(struct supervisor *supervisor)
+{
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+        for (unsigned i = 0; i < supervisor->child_count; i++)
+            if (supervisor->children[i].pid == pid) {
+                supervise_ended(supervisor, &supervisor->children[i], status);
+                break;
+            }
 }
 
 static void supervise_on_signals(struct supervisor *supervisor)
 {
     struct signalfd_siginfo info;
     while (read(supervisor->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        int status;
-        pid_t pid;
-        switch (info.ssi_signo) {
-        case SIGCHLD:
-            while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-                supervise_ended(supervisor, pid, status);
-            break;
-        case SIGHUP:
+        if (info.ssi_signo == SIGCHLD)
+            supervise_reap(supervisor);
+        else if (info.ssi_signo == SIGHUP)
             supervise_reload(supervisor);
-            break;
-        default:
-            supervise_stop(supervisor);
-            break;
-        }
-    }
-}
-
-static void supervise_on_control(struct supervisor *supervisor, struct child *child)
-{
-    char byte;
-    while (child->control_fd >= 0) {
-        ssize_t got = recv(child->control_fd, &byte, 1, MSG_DONTWAIT);
-        if (got < 0)
-            return;
-        if (got == 0) { /* its end follows as SIGCHLD */
-            child_close_control(supervisor, child);
-            return;
-        }
-        if (byte == PROC_CONTROL_READY)
-            supervise_event(supervisor, child, CHILD_EVENT_READY);
-        else if (byte == PROC_CONTROL_HEARTBEAT)
-            child->answered_ms = clock_boot_ms();
         else
-            LOG_WARN("control_message_unknown", LOG_STR("child", proc_name(child->proc)));
+            supervise_stop(supervisor);
     }
 }
 
-static void supervise_beat(struct supervisor *supervisor, struct child *child, uint64_t now)
+static void supervise_beat(struct supervisor *supervisor, uint64_t now)
 {
-    char byte = PROC_CONTROL_HEARTBEAT;
-    if (child->state != CHILD_READY || now < child->next_beat_ms)
+    if (now < supervisor->beat_ms)
         return;
-    if (now - child->answered_ms >= CHILD_HUNG_MS) {
-        LOG_ERROR("child_hung", LOG_STR("child", proc_name(child->proc)),
-                  LOG_U64("index", child->index));
-        supervise_event(supervisor, child, CHILD_EVENT_TIMEOUT);
-        return;
+    supervisor->beat_ms = now + supervisor->options.limits->beat_ms;
+    for (unsigned i = 0; i < supervisor->child_count; i++) {
+        struct child *child = &supervisor->children[i];
+        if (child->state == CHILD_STATE_STARTING || child->state == CHILD_STATE_READY)
+            supervise_event(supervisor, child, CHILD_EVENT_BEAT);
     }
-    if (child->control_fd >= 0)
-        send(child->control_fd, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    child->next_beat_ms = now + CHILD_HEARTBEAT_MS;
 }
 
-/* Fires what is due and returns how long the loop may sleep (ms, -1 for ever). */
-static int supervise_timers(struct supervisor *supervisor)
+static void supervise_timers(struct supervisor *supervisor)
 {
-    uint64_t now = clock_boot_ms(), next = UINT64_MAX;
+    uint64_t now = clock_boot_ms();
     for (unsigned i = 0; i < supervisor->child_count; i++) {
         struct child *child = &supervisor->children[i];
         if (child->deadline_ms && now >= child->deadline_ms) {
             child->deadline_ms = 0;
             supervise_event(supervisor, child, CHILD_EVENT_TIMEOUT);
         }
-        supervise_beat(supervisor, child, now);
-        if (child->deadline_ms && child->deadline_ms < next)
-            next = child->deadline_ms;
-        if (child->state == CHILD_READY && child->next_beat_ms < next)
-            next = child->next_beat_ms;
     }
-    if (next == UINT64_MAX)
-        return -1;
-    return next > now ? (int)(next - now) : 0;
+    supervise_beat(supervisor, now);
 }
 
-static bool supervise_done(const struct supervisor *supervisor)
+static uint64_t supervise_next_ms(const struct supervisor *supervisor)
 {
-    return supervisor->stopping && supervisor->phase >= SUPERVISE_PHASES;
+    uint64_t next = supervisor->beat_ms;
+    for (unsigned i = 0; i < supervisor->child_count; i++) {
+        uint64_t deadline = supervisor->children[i].deadline_ms;
+        if (deadline && deadline < next)
+            next = deadline;
+    }
+    return next;
 }
 
-static void supervise_run(struct supervisor *supervisor)
+static void supervise_forgive_pause(struct supervisor *supervisor, uint64_t late_ms)
+{
+    LOG_WARN("supervisor_paused", LOG_U64("pause_ms", late_ms));
+    for (unsigned i = 0; i < supervisor->child_count; i++)
+        if (supervisor->children[i].deadline_ms)
+            supervisor->children[i].deadline_ms += late_ms;
+}
+
+static void supervise_turn(struct supervisor *supervisor)
 {
     struct epoll_event events[16];
-    while (!supervise_done(supervisor)) {
-        int wait_ms = supervise_timers(supervisor);
-        int count = epoll_wait(supervisor->epoll_fd, events, 16, wait_ms);
-        for (int i = 0; i < count; i++) {
-            if (events[i].data.ptr)
-                supervise_on_control(supervisor, events[i].data.ptr);
-            else
-                supervise_on_signals(supervisor);
-        }
+    uint64_t due = supervise_next_ms(supervisor), now = clock_boot_ms();
+    int count = epoll_wait(supervisor->epoll_fd, events, 16, due > now ? (int)(due - now) : 0);
+    now = clock_boot_ms();
+    if (now >= due + supervisor->options.limits->beat_ms) /* more than a busy machine's delay */
+        supervise_forgive_pause(supervisor, now - due);
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.ptr)
+            supervise_on_control(supervisor, events[i].data.ptr);
+        else
+            supervise_on_signals(supervisor);
     }
+    supervise_timers(supervisor);
+    if (supervisor->stopping)
+        supervise_stop_next(supervisor);
 }
 
-static void supervise_add(struct supervisor *supervisor, enum proc proc, unsigned index)
-{
-    CHECK(supervisor->child_count < SUPERVISE_CHILDREN_MAX);
-    supervisor->children[supervisor->child_count++] =
-        (struct child){.proc = proc, .index = index, .control_fd = -1};
-}
+/* ---- begin and end -----------------------------------------------------------------------------
+ */
 
-static void supervise_open(struct supervisor *supervisor)
+static sigset_t supervise_signal_set(void)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
+    return set;
+}
+
+void supervise_hold_signals(void)
+{
+    sigset_t set = supervise_signal_set();
     CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-    signal(SIGPIPE, SIG_IGN);
+    CHECK(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+    CHECK(signal(SIGTTOU, SIG_IGN) != SIG_ERR); /* --host puts its nodes into the background */
+}
+
+static void supervise_open(struct supervisor *supervisor)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    sigset_t set = supervise_signal_set();
     supervisor->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     supervisor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     CHECK(supervisor->signal_fd >= 0 && supervisor->epoll_fd >= 0);
     CHECK(epoll_ctl(supervisor->epoll_fd, EPOLL_CTL_ADD, supervisor->signal_fd, &event) == 0);
+    supervisor->beat_ms = clock_boot_ms() + supervisor->options.limits->beat_ms;
 }
 
-int supervise_node(struct node *node, struct config_file *file)
+static void supervise_add(struct supervisor *supervisor, enum proc proc, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        CHECK(supervisor->child_count < SUPERVISE_CHILDREN_MAX);
+        child_init(&supervisor->children[supervisor->child_count++], proc, i);
+    }
+}
+
+int supervise_node(const struct supervise_options *options)
 {
     struct supervisor *supervisor = mem_alloc(sizeof(*supervisor));
-    supervisor->node = node;
-    supervisor->file = file;
-    if (spawn_find_workers(supervisor->workers) != 0) {
-        fprintf(stderr,
-                "insid: cannot find the worker programs (insi-raft, ...) in libexec/ beside "
-                "insid or in ../libexec/insi/\n");
-        free(supervisor);
-        return 1;
-    }
+    supervisor->options = *options;
     supervise_open(supervisor);
-    for (enum proc proc = PROC_RAFT; proc <= PROC_LAST_WORKER; proc++)
-        supervise_add(supervisor, proc, 0);
-    for (unsigned i = 0; i < node->gateway_count; i++)
-        supervise_add(supervisor, PROC_GATEWAY, i);
-    for (unsigned i = 0; i < supervisor->child_count; i++)
+    supervise_add(supervisor, PROC_RAFT, 1);
+    for (enum proc proc = PROC_FIRST_WORKER; proc <= PROC_LAST_WORKER; proc++)
+        supervise_add(supervisor, proc, 1);
+    supervise_add(supervisor, PROC_GATEWAY, options->node->gateway_count);
+    LOG_INFO("node_starting", LOG_STR("data", options->node->paths.data));
+    supervise_on_signals(supervisor); /* those that waited; a stop among them starts nothing */
+    for (unsigned i = 0; i < supervisor->child_count && !supervisor->stopping; i++)
         supervise_event(supervisor, &supervisor->children[i], CHILD_EVENT_START);
-    supervise_run(supervisor);
+    if (supervisor->stopping)
+        supervise_stop_next(supervisor);
+    while (!supervisor->stopping || supervisor->round < CHILDREN_STOP_ROUNDS)
+        supervise_turn(supervisor);
     LOG_INFO("node_stopped");
+    int status = supervisor->failed ? 1 : 0;
     close(supervisor->signal_fd);
     close(supervisor->epoll_fd);
     free(supervisor);
-    return 0;
+    return status;
 }

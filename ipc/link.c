@@ -24,7 +24,7 @@
 #include "ipc/hello.h"
 
 #define LINK_RECONNECT_MIN_MS 10
-#define LINK_RECONNECT_MAX_MS 100
+#define LINK_RECONNECT_MAX_MS 25
 #define LINK_REVIVE_MIN_MS 250 /* without a connection; doubling */
 #define LINK_REVIVE_MAX_MS 2000
 #define LINK_CANARY_LOOKS 4  /* in these intervals: some 4 seconds */

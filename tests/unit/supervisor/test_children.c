@@ -1,84 +1,204 @@
-/* The child table: every state meets every event. */
+/* The table of a worker's life, its time limits and its restart delays. */
 #include <criterion/criterion.h>
 
 #include "insid-supervisor/children.h"
 
-static void expect(enum child_state state, enum child_event event, enum child_state next,
-                   enum child_action action)
-{
-    struct child_step step = child_step(state, event);
-    cr_expect_eq(step.next, next, "%s, event %d: next is %s", child_state_name(state), event,
-                 child_state_name(step.next));
-    cr_expect_eq(step.action, action, "%s, event %d: action is %d", child_state_name(state), event,
-                 step.action);
-}
+#define EXPECT(state, event, action_, next_)                                                       \
+    do {                                                                                           \
+        struct child_rule rule_ = children_rule(CHILD_STATE_##state, CHILD_EVENT_##event);         \
+        cr_expect_eq(rule_.action, CHILD_ACTION_##action_, #state " " #event ": action %d",        \
+                     rule_.action);                                                                \
+        cr_expect_eq(rule_.next, CHILD_STATE_##next_, #state " " #event ": next is %s",            \
+                     children_state_name(rule_.next));                                             \
+    } while (0)
+
+/* States in which a process exists. */
+static const enum child_state living[] = {CHILD_STATE_STARTING, CHILD_STATE_READY,
+                                          CHILD_STATE_LEAVING,  CHILD_STATE_KILLING,
+                                          CHILD_STATE_STOPPING, CHILD_STATE_ENDING};
+#define LIVING (sizeof(living) / sizeof(living[0]))
 
 Test(children, a_good_life)
 {
-    expect(CHILD_STOPPED, CHILD_EVENT_START, CHILD_STARTING, CHILD_ACTION_SPAWN);
-    expect(CHILD_STARTING, CHILD_EVENT_READY, CHILD_READY, CHILD_ACTION_ANNOUNCE);
-    expect(CHILD_READY, CHILD_EVENT_STOP, CHILD_STOPPING, CHILD_ACTION_TELL);
-    expect(CHILD_STOPPING, CHILD_EVENT_EXIT, CHILD_STOPPED, CHILD_ACTION_FORGET);
+    EXPECT(IDLE, START, SPAWN, STARTING);
+    EXPECT(STARTING, BEAT, SEND_BEAT, STARTING);
+    EXPECT(STARTING, ANSWER, RENEW, STARTING);
+    EXPECT(STARTING, READY, ANNOUNCE, READY);
+    EXPECT(READY, BEAT, SEND_BEAT, READY);
+    EXPECT(READY, ANSWER, RENEW, READY);
+    EXPECT(READY, STOP, ASK, STOPPING);
+    EXPECT(STOPPING, EXITED, NOTHING, STOPPED);
 }
 
 Test(children, an_end_is_followed_by_a_restart_whatever_came_before)
 {
-    static const enum child_state running[] = {CHILD_STARTING, CHILD_READY, CHILD_HUNG,
-                                               CHILD_KILLED};
-    for (unsigned i = 0; i < sizeof(running) / sizeof(running[0]); i++)
-        expect(running[i], CHILD_EVENT_EXIT, CHILD_BACKOFF, CHILD_ACTION_SCHEDULE);
-    expect(CHILD_BACKOFF, CHILD_EVENT_TIMEOUT, CHILD_STARTING, CHILD_ACTION_SPAWN);
+    EXPECT(STARTING, EXITED, BACK_OFF, WAITING);
+    EXPECT(READY, EXITED, BACK_OFF, WAITING);
+    EXPECT(LEAVING, EXITED, BACK_OFF, WAITING);
+    EXPECT(KILLING, EXITED, BACK_OFF, WAITING);
+    EXPECT(STARTING, SPAWN_FAILED, BACK_OFF, WAITING);
+    EXPECT(WAITING, TIMEOUT, SPAWN, STARTING);
 }
 
-Test(children, a_hung_child_is_aborted_and_then_killed)
+Test(children, a_hung_worker_is_aborted_and_then_killed)
 {
-    expect(CHILD_READY, CHILD_EVENT_TIMEOUT, CHILD_HUNG, CHILD_ACTION_ABORT);
-    expect(CHILD_STARTING, CHILD_EVENT_TIMEOUT, CHILD_HUNG, CHILD_ACTION_ABORT);
-    expect(CHILD_HUNG, CHILD_EVENT_TIMEOUT, CHILD_KILLED, CHILD_ACTION_KILL);
-    expect(CHILD_KILLED, CHILD_EVENT_TIMEOUT, CHILD_KILLED, CHILD_ACTION_KILL);
+    EXPECT(STARTING, TIMEOUT, ABORT, LEAVING);
+    EXPECT(READY, TIMEOUT, ABORT, LEAVING);
+    EXPECT(LEAVING, TIMEOUT, KILL, KILLING);
 }
 
-Test(children, nothing_is_started_while_stopping)
+Test(children, a_worker_that_hangs_up_is_given_time_to_end_by_itself)
 {
-    for (enum child_state state = CHILD_STOPPED; state < CHILD_STATE_COUNT; state++) {
-        struct child_step step = child_step(state, CHILD_EVENT_STOP);
-        cr_expect(step.next == CHILD_STOPPED || step.next == CHILD_STOPPING, "%s",
-                  child_state_name(state));
-        cr_expect_neq(step.action, CHILD_ACTION_SPAWN);
+    EXPECT(STARTING, HANGUP, NOTHING, LEAVING);
+    EXPECT(READY, HANGUP, NOTHING, LEAVING);
+    EXPECT(LEAVING, TIMEOUT, KILL, KILLING);
+}
+
+Test(children, a_worker_that_does_not_stop_is_killed_and_at_last_abandoned)
+{
+    EXPECT(STARTING, STOP, ASK, STOPPING);
+    EXPECT(STOPPING, TIMEOUT, KILL, ENDING);
+    EXPECT(ENDING, EXITED, NOTHING, STOPPED);
+    EXPECT(ENDING, TIMEOUT, ABANDON, STOPPED);
+}
+
+Test(children, what_hangs_already_is_not_asked_to_stop)
+{
+    EXPECT(LEAVING, STOP, KILL, ENDING);
+    EXPECT(KILLING, STOP, NOTHING, ENDING);
+}
+
+Test(children, a_worker_that_no_restart_can_help_stops_the_node_from_wherever_it_is)
+{
+    for (size_t i = 0; i < LIVING; i++) {
+        struct child_rule rule = children_rule(living[i], CHILD_EVENT_GAVE_UP);
+        cr_expect_eq(rule.action, CHILD_ACTION_STOP_NODE, "%s", children_state_name(living[i]));
+        cr_expect_eq(rule.next, CHILD_STATE_STOPPED);
     }
-    for (enum child_event event = CHILD_EVENT_START; event < CHILD_EVENT_COUNT; event++)
-        cr_expect_neq(child_step(CHILD_STOPPING, event).action, CHILD_ACTION_SPAWN);
-    expect(CHILD_STOPPING, CHILD_EVENT_TIMEOUT, CHILD_STOPPING, CHILD_ACTION_KILL);
-    expect(CHILD_BACKOFF, CHILD_EVENT_STOP, CHILD_STOPPED, CHILD_ACTION_FORGET);
+}
+
+Test(children, nothing_is_started_once_it_was_asked_to_stop)
+{
+    static const enum child_state after[] = {CHILD_STATE_STOPPING, CHILD_STATE_ENDING,
+                                             CHILD_STATE_STOPPED};
+    for (int state = 0; state < CHILD_STATE_COUNT; state++) {
+        struct child_rule rule = children_rule((enum child_state)state, CHILD_EVENT_STOP);
+        cr_expect_neq(rule.action, CHILD_ACTION_SPAWN);
+        bool is_after = false;
+        for (unsigned i = 0; i < 3; i++)
+            is_after |= rule.next == after[i];
+        /* stopping is not asked for twice: supervise.c asks each round once */
+        cr_expect(is_after || rule.action == CHILD_ACTION_NEVER, "%s",
+                  children_state_name((enum child_state)state));
+    }
+    for (unsigned i = 0; i < 3; i++)
+        for (int event = 0; event < CHILD_EVENT_COUNT; event++) {
+            struct child_rule rule = children_rule(after[i], (enum child_event)event);
+            cr_expect_neq(rule.action, CHILD_ACTION_SPAWN);
+            cr_expect_neq(rule.action, CHILD_ACTION_BACK_OFF);
+        }
+}
+
+Test(children, nothing_that_a_worker_does_can_surprise_the_table)
+{
+    static const enum child_event its_own[] = {CHILD_EVENT_READY, CHILD_EVENT_ANSWER,
+                                               CHILD_EVENT_HANGUP, CHILD_EVENT_EXITED,
+                                               CHILD_EVENT_GAVE_UP};
+    for (size_t i = 0; i < LIVING; i++)
+        for (unsigned e = 0; e < sizeof(its_own) / sizeof(its_own[0]); e++)
+            cr_expect_neq(children_rule(living[i], its_own[e]).action, CHILD_ACTION_NEVER, "%s, %s",
+                          children_state_name(living[i]), children_event_name(its_own[e]));
 }
 
 Test(children, late_and_repeated_words_change_nothing)
 {
-    expect(CHILD_READY, CHILD_EVENT_READY, CHILD_READY, CHILD_ACTION_NONE);
-    expect(CHILD_HUNG, CHILD_EVENT_READY, CHILD_HUNG, CHILD_ACTION_NONE);
-    expect(CHILD_STOPPING, CHILD_EVENT_READY, CHILD_STOPPING, CHILD_ACTION_NONE);
-    expect(CHILD_STOPPED, CHILD_EVENT_EXIT, CHILD_STOPPED, CHILD_ACTION_NONE);
-    expect(CHILD_READY, CHILD_EVENT_START, CHILD_READY, CHILD_ACTION_NONE);
+    EXPECT(READY, READY, IGNORE, READY);
+    for (size_t i = 2; i < LIVING; i++) {
+        static const enum child_event words[] = {CHILD_EVENT_READY, CHILD_EVENT_ANSWER,
+                                                 CHILD_EVENT_HANGUP};
+        for (unsigned w = 0; w < 3; w++) {
+            struct child_rule rule = children_rule(living[i], words[w]);
+            cr_expect_eq(rule.action, CHILD_ACTION_IGNORE, "%s", children_state_name(living[i]));
+            cr_expect_eq(rule.next, living[i]);
+        }
+    }
 }
 
-Test(children, every_pair_has_an_answer_within_the_lists)
+Test(children, a_state_with_a_time_limit_knows_what_to_do_when_it_is_over)
 {
-    for (enum child_state state = CHILD_STOPPED; state < CHILD_STATE_COUNT; state++)
-        for (enum child_event event = CHILD_EVENT_START; event < CHILD_EVENT_COUNT; event++) {
-            struct child_step step = child_step(state, event);
-            cr_expect_lt(step.next, CHILD_STATE_COUNT);
-            cr_expect_leq(step.action, CHILD_ACTION_FORGET);
-            /* an unfilled cell of the table would mean STOPPED without an action */
-            if (step.next == CHILD_STOPPED && state != CHILD_STOPPED)
-                cr_expect_eq(step.action, CHILD_ACTION_FORGET, "%s, event %d",
-                             child_state_name(state), event);
-        }
+    for (int state = 0; state < CHILD_STATE_COUNT; state++)
+        if (children_limit_ms(&children_limits, (enum child_state)state, PROC_RAFT) > 0)
+            cr_expect_neq(children_rule((enum child_state)state, CHILD_EVENT_TIMEOUT).action,
+                          CHILD_ACTION_NEVER, "%s", children_state_name((enum child_state)state));
+    cr_expect_gt(children_limit_ms(&children_limits, CHILD_STATE_LEAVING, PROC_RAFT), 0);
+    cr_expect_eq(children_limit_ms(&children_limits, CHILD_STATE_READY, PROC_RAFT), 0);
+}
+
+Test(children, states_and_events_have_names)
+{
+    cr_expect_str_eq(children_state_name(CHILD_STATE_IDLE), "idle");
+    cr_expect_str_eq(children_state_name(CHILD_STATE_STOPPED), "stopped");
+    cr_expect_str_eq(children_state_name(CHILD_STATE_COUNT), "?");
+    cr_expect_str_eq(children_event_name(CHILD_EVENT_START), "start");
+    cr_expect_str_eq(children_event_name(CHILD_EVENT_STOP), "stop");
+    cr_expect_str_eq(children_event_name(CHILD_EVENT_COUNT), "?");
+}
+
+Test(children, the_stop_goes_from_the_clients_to_the_log_and_fits_into_ten_seconds)
+{
+    uint64_t sum = 0;
+    cr_expect_eq(children_stop_round(PROC_GATEWAY), 0);
+    cr_expect_eq(children_stop_round(PROC_STORAGE), 1);
+    cr_expect_eq(children_stop_round(PROC_CACHEQ), 1);
+    cr_expect_eq(children_stop_round(PROC_EVENTS), 1);
+    cr_expect_eq(children_stop_round(PROC_RAFT), 2);
+    static const enum proc of_round[CHILDREN_STOP_ROUNDS] = {PROC_GATEWAY, PROC_STORAGE, PROC_RAFT};
+    for (unsigned round = 0; round < CHILDREN_STOP_ROUNDS; round++)
+        sum += children_limit_ms(&children_limits, CHILD_STATE_STOPPING, of_round[round]) +
+               children_limit_ms(&children_limits, CHILD_STATE_ENDING, of_round[round]);
+    cr_expect_lt(sum, 10000);
+}
+
+/* ---- delays ---- */
+
+static uint64_t delay(unsigned *failures, bool clean, uint64_t alive_ms)
+{
+    const struct child_end end = {clean, alive_ms};
+    return children_delay_ms(&children_limits, failures, &end);
 }
 
 Test(children, the_first_restart_is_at_once_then_delays_double_to_five_seconds)
 {
-    static const uint64_t expected[] = {0, 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000};
-    for (unsigned failures = 0; failures < 10; failures++)
-        cr_expect_eq(child_backoff_ms(failures), expected[failures], "%u failures", failures);
-    cr_expect_eq(child_backoff_ms(1000000), 5000);
+    static const uint64_t expected[] = {0, 100, 200, 400, 800, 1600, 3200, 5000, 5000};
+    unsigned failures = 0;
+    for (unsigned i = 0; i < 9; i++)
+        cr_expect_eq(delay(&failures, false, 5), expected[i], "end %u", i);
+    failures = 1000000;
+    cr_expect_eq(delay(&failures, false, 9999), 5000);
+}
+
+Test(children, ten_seconds_of_life_are_a_new_beginning)
+{
+    unsigned failures = 7;
+    cr_expect_eq(delay(&failures, false, 10000), 0);
+    cr_expect_eq(delay(&failures, false, 10), 100);
+}
+
+Test(children, an_operators_restart_is_at_once_and_not_counted)
+{
+    unsigned failures = 0;
+    for (unsigned i = 0; i < 20; i++)
+        cr_expect_eq(delay(&failures, true, 1000), 0);
+    cr_expect_eq(failures, 0);
+    failures = 3;
+    cr_expect_eq(delay(&failures, true, 5000), 0);
+    cr_expect_eq(failures, 3, "nor does it forgive what was before");
+}
+
+Test(children, a_worker_that_ends_at_once_is_no_operators_doing)
+{
+    unsigned failures = 0;
+    cr_expect_eq(delay(&failures, true, 999), 0);
+    cr_expect_eq(delay(&failures, true, 999), 100);
+    cr_expect_eq(delay(&failures, true, 999), 200);
 }

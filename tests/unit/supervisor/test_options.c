@@ -59,7 +59,7 @@ Test(config_file, a_new_file_is_private_valid_and_never_overwrites)
     cr_assert_eq(stat(path, &info), 0);
     cr_assert_eq(info.st_mode & 0777, 0600);
     cr_assert_eq(config_file_create(path, NULL), E_EXISTS);
-    cr_assert_eq(config_file_read(&file, path), 0);
+    cr_assert_eq(config_file_read(&file, path, config_file_to_stderr, NULL), 0);
     cr_assert_eq(file.config.node_count, 3);
     config_file_fini(&file);
     cr_assert_eq(path_remove_tree(folder), 0);
@@ -72,7 +72,7 @@ Test(config_file, the_shared_text_is_sealed)
     cr_assert_not_null(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/c.yaml", folder);
     cr_assert_eq(config_file_create(path, NULL), 0);
-    cr_assert_eq(config_file_read(&file, path), 0);
+    cr_assert_eq(config_file_read(&file, path, config_file_to_stderr, NULL), 0);
     int fd = config_file_share(&file);
     cr_assert_geq(fd, 0);
     cr_assert_eq(write(fd, "x", 1), -1);
@@ -88,5 +88,5 @@ Test(config_file, a_file_that_is_not_there_is_an_error)
 {
     struct config_file file;
     cr_redirect_stderr();
-    cr_assert_eq(config_file_read(&file, "/nonexistent/c.yaml"), E_IO);
+    cr_assert_eq(config_file_read(&file, "/nonexistent/c.yaml", config_file_to_stderr, NULL), E_IO);
 }
