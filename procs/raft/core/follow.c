@@ -20,6 +20,7 @@ void raft_follow_hear(struct raft *raft, uint64_t leader, uint64_t term, uint64_
 {
     CHECK(raft->role != RAFT_LEADER || term > raft->term);
     raft_role_follow(raft, term, leader);
+    raft_role_elected(raft);
     raft_role_restart_timer(raft);
     if (raft->promise.term != term || raft->promise.round_floor < round_floor)
         raft->promise.round_floor = round_floor;

@@ -5,6 +5,8 @@
 #include "procs/raft/core/mutation.h"
 #include "procs/raft/core/state.h"
 
+#define ROLE_SPREADS 3
+
 /* T to 1.5 T of silence (thesis 3.4, 9.3). A node whose workers are down waits T longer: it would
  * have to hand over at once (E8). */
 void raft_role_restart_timer(struct raft *raft)
@@ -15,13 +17,23 @@ void raft_role_restart_timer(struct raft *raft)
 }
 
 /* After an election that nobody won. No promise is at stake, so not a whole timeout; but who asks
- * for real votes gives them more time, because a new try makes the answers to the last one void. */
+ * for real votes gives them more time, because a new try makes the answers to the last one void.
+ * Each election that is lost spreads the next tries more, up to two timeouts: where messages take
+ * long, candidates else collide again and again. */
 void raft_role_retry_soon(struct raft *raft)
 {
     uint64_t timeout = raft->options.election_timeout_ns;
+    uint32_t lost = raft->elections_lost < ROLE_SPREADS ? raft->elections_lost : ROLE_SPREADS;
     raft->election_deadline_ns = raft->now_ns +
                                  (raft->role == RAFT_CANDIDATE ? timeout / 2 : timeout / 4) +
-                                 rng_below(&raft->rng, timeout / 2 + 1);
+                                 rng_below(&raft->rng, timeout / 2 * (1 + lost) + 1);
+}
+
+/* There is a leader. */
+void raft_role_elected(struct raft *raft)
+{
+    raft->stands = false;
+    raft->elections_lost = 0;
 }
 
 void raft_role_lose_lease(struct raft *raft)
@@ -61,6 +73,8 @@ void raft_role_pre_candidate(struct raft *raft)
 void raft_role_candidate(struct raft *raft)
 {
     CHECK(raft->role != RAFT_LEADER);
+    raft->elections_lost += raft->stands; /* the last one, or it would not stand again */
+    raft->stands = true;
     raft->role = RAFT_CANDIDATE;
     raft->leader = RAFT_NONE;
     raft->vote_count = 0;
@@ -74,6 +88,7 @@ void raft_role_leader(struct raft *raft)
     CHECK(raft->role == RAFT_CANDIDATE && raft->vote == raft->self);
     raft->role = RAFT_LEADER;
     raft->leader = raft->self;
+    raft_role_elected(raft);
     raft->round = 0;
     raft->round_floor = 1;
     raft->read_round = 0;

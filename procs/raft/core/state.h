@@ -113,6 +113,8 @@ struct raft {
     uint64_t conf_changes; /* how often another one came into effect */
 
     uint64_t election_deadline_ns;
+    bool stands;             /* it was a candidate since it knew of a leader last ... */
+    uint32_t elections_lost; /* ... and before that so often in vain */
     uint64_t grace_until_ns; /* after a restart: no vote before */
     struct {                 /* to a leader: no vote for anybody else until then */
         uint64_t until_ns, to, term, round_floor;
@@ -205,6 +207,7 @@ void raft_role_candidate(struct raft *raft);
 void raft_role_leader(struct raft *raft);
 void raft_role_restart_timer(struct raft *raft);
 void raft_role_retry_soon(struct raft *raft);
+void raft_role_elected(struct raft *raft);
 void raft_role_lose_lease(struct raft *raft); /* now, and only newer rounds can earn another */
 
 /* ---- lease.c: who still listens ----------------------------------------------------------------
