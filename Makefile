@@ -68,8 +68,9 @@ BIN      := $(BUILD)/insid $(BUILD)/insic
 WORKERS  := $(addprefix $(BUILD)/libexec/insi-,raft storage cacheq events gateway)
 
 .DEFAULT_GOAL := all
+
 .PHONY: all help deps deps-build deps-check deps-bench run test unit sim system check format-check format tidy cppcheck san \
-	bench install clean
+	fakes bench install clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -140,7 +141,16 @@ $(eval $(call program,$(BUILD)/libexec/insi-events,$(EVENTS_SRC),$(LIBS_STATE),$
 $(eval $(call program,$(BUILD)/libexec/insi-gateway,$(GATEWAY_SRC),$(LIB_SKEL) $(LIB_SHM) $(LIB_IPC) $(LIB_BASE),-lh2o-evloop -lssl -lwslay -ljansson $(SYS_STATE)))
 
 # ---- programs that tests start --------------------------------------------------------------------
+# Beside insid's twin in build/tests, worker programs that behave as they are told.
 $(eval $(call program,$(BUILD)/tests/libexec/link-streamer,tests/fake/link_streamer.c,$(LIB_IPC) $(LIB_BASE),$(LIBS_IPC) $(LIBS_BASE)))
+$(eval $(call program,$(BUILD)/tests/libexec/fake-worker,tests/fake/worker.c,$(LIB_SKEL) $(LIB_IPC) $(LIB_BASE),$(LIBS_BASE)))
+FAKES := $(addprefix $(BUILD)/tests/libexec/,$(notdir $(WORKERS)))
+$(FAKES): $(BUILD)/tests/libexec/fake-worker
+	$(Q)ln -f $< $@
+$(BUILD)/tests/insid: $(BUILD)/insid
+	@mkdir -p $(@D)
+	$(Q)ln -f $< $@
+fakes: $(BUILD)/tests/insid $(FAKES)
 
 # ---- unit tests: one Criterion program per layer, linked with that layer and what is below it -----
 # unit(name, sources of the tested layer, our libraries, system libraries)
@@ -167,6 +177,7 @@ $(eval $(call unit,storage,$(call without_main,$(STORAGE_SRC)),$(LIBS_STATE),$(S
 $(eval $(call unit,worker,,$(LIBS_STATE),$(SYS_STATE)))
 $(eval $(call unit,gateway,$(call without_main,$(GATEWAY_SRC)),$(LIB_SKEL) $(LIB_SHM) $(LIB_IPC) $(LIB_BASE),-lh2o-evloop -lssl -lwslay -ljansson $(SYS_STATE)))
 $(eval $(call unit,supervisor,$(call without_main,$(INSID_SRC)) shm/board.c,$(LIB_BASE),$(LIBS_BASE)))
+$(BUILD)/tests/unit-supervisor: | $(FAKES)
 $(eval $(call unit,insic,$(call without_main,$(INSIC_SRC)),$(LIB_BASE),-lcurl -ljansson $(LIBS_BASE)))
 
 unit: $(UNITS)

@@ -12,7 +12,7 @@
 #include "base/path.h"
 #include "insid-supervisor/config_file.h"
 
-#define DEV_WORD_BYTES (4 * PATH_BYTES) /* a path whose every byte needs quotes */
+#define DEV_WORD_BYTES 4096u /* room for a path of which every byte needs quotes */
 
 int dev_make_config(void)
 {
