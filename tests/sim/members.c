@@ -120,6 +120,8 @@ static void sim_members_wipe(struct sim_world *world)
     struct sim_node *victim = sim_nemesis_pick(world);
     if (!victim || sim_calm_is_learner(world, victim->id))
         return; /* it may be promoted just now */
+    if (world->now_ns < world->changed_ns + 4 * world->profile.election_ns)
+        return; /* a config may be under way that nobody has in its log */
     for (uint32_t i = 0; i < world->node_count; i++)
         world->core[i] = !world->nodes[i].gone;
     if (!sim_calm_can_spare(world, sim_node_number(world, victim)))

@@ -208,6 +208,7 @@ static void sim_config_marks(struct sim_world *world, const struct sim_node *nod
 void sim_check_config(struct sim_world *world, const struct sim_node *node, uint64_t index)
 {
     const struct raft_config *before = node->config, *after = sim_log_at(&node->log, index)->config;
+    world->changed_ns = world->now_ns;
     if (node->config_index == 0 && before == after)
         return; /* the first of all */
     struct sim_oracle *oracle = world->oracle;

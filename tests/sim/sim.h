@@ -322,6 +322,7 @@ struct sim_world {
     bool calm;                /* faults are over: liveness is asked for ... */
     bool core[SIM_NODES_MAX]; /* ... of these */
     uint64_t calm_ns, leader_ns, busy_ns;
+    uint64_t changed_ns;            /* when a leader last put a config into its log */
     struct sim_op ops[SIM_OPS_MAX]; /* [0] is not used; a write's number is its command */
     uint32_t op_count;
     struct sim_oracle *oracle;
