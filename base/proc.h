@@ -66,6 +66,10 @@ enum proc_control {
     PROC_CONTROL_HEARTBEAT = 'H', /* supervisor -> worker, answered with the same byte */
     PROC_CONTROL_STOP = 'S',      /* supervisor -> worker: finish what you hold and exit 0 */
     PROC_CONTROL_RELOAD = 'L', /* supervisor -> worker, with a new sealed config memfd attached */
+    /* supervisor -> raft, before a planned stop of the node: hand leadership over and do not stand
+     * for election again. Answered once, with the same byte, when this node does not lead or cannot
+     * hand over; the supervisor waits for that for a bounded time. */
+    PROC_CONTROL_YIELD = 'Y',
 };
 
 #endif
