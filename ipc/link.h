@@ -2,9 +2,9 @@
  *
  * A link carries messages of ipc/msg.h in batches: everything queued in one turn of the loop leaves
  * as one NNG message at the end of the turn (link_flush), never on a timer. It reconnects by itself
- * (within 25 ms); both sides then say hello again (protocol version, process, index, node, start id), and
- * only after a good hello is the link up. A hello that does not fit is logged once on both sides
- * and the pipe is closed. What was in flight when a peer dies is lost, always a tail, never
+ * (within 25 ms); both sides then say hello again (protocol version, process, index, node, start
+ * id), and only after a good hello is the link up. A hello that does not fit is logged once on both
+ * sides and the pipe is closed. What was in flight when a peer dies is lost, always a tail, never
  * something in the middle: users ask again in on_up. For the same reason a message that does not
  * decode ends the connection (a new one is tried after a second).
  * NNG's threads only queue and wake; every callback below runs in the owner's loop, from
@@ -22,7 +22,7 @@
 #include "ipc/msg.h"
 #include "ipc/pack.h"
 
-#define LINK_PROTOCOL_VERSION 1
+#define LINK_PROTOCOL_VERSION 2
 #define LINK_QUEUE_BYTES (128u << 20)
 
 struct link;

@@ -19,6 +19,10 @@
     X(READ_INDEX, 12, 1, GATEWAY, RAFT)                                                            \
     X(READ_INDEX_REPLY, 13, 3, RAFT, GATEWAY)                                                      \
     X(LEADER, 14, 2, RAFT, GATEWAY)                                                                \
+    X(CLUSTER_ASK, 15, 1, GATEWAY, RAFT)                                                           \
+    X(CLUSTER_ANSWER, 16, 8, RAFT, GATEWAY)                                                        \
+    X(CHANGE, 17, 4, GATEWAY, RAFT)                                                                \
+    X(CHANGE_ANSWER, 18, 3, RAFT, GATEWAY)                                                         \
     X(RESUME, 20, 2, WORKER, RAFT)                                                                 \
     X(APPLY, 21, 7, RAFT, WORKER)                                                                  \
     X(APPLY_END, 22, 1, RAFT, WORKER)                                                              \

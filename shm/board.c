@@ -41,7 +41,7 @@ struct board_page {
     uint32_t page_bytes;
     /* raft: the lease */
     _Alignas(BOARD_LINE_BYTES) board_word sequence;
-    board_word epoch, term, lease_end_ns, commit_index, role;
+    board_word epoch, term, lease_end_ns, commit_index, role, standing;
     board_word leader[BOARD_LEADER_WORDS];
     /* raft: cluster time */
     _Alignas(BOARD_LINE_BYTES) _Atomic int64_t clock_offset_ms;
@@ -232,6 +232,7 @@ void board_write_lease(struct board *board, const struct board_lease *lease)
     board_put(&page->lease_end_ns, lease->lease_end_ns);
     board_put(&page->commit_index, lease->commit_index);
     board_put(&page->role, lease->role);
+    board_put(&page->standing, lease->standing);
     board_put_leader(page, lease->leader);
     board_unlock(page, sequence);
 }
@@ -287,6 +288,7 @@ static void board_copy_lease(const struct board_page *page, struct board_lease *
     out->lease_end_ns = board_get(&page->lease_end_ns);
     out->commit_index = board_get(&page->commit_index);
     out->role = (uint32_t)board_get(&page->role);
+    out->standing = (uint32_t)board_get(&page->standing);
     for (unsigned i = 0; i < BOARD_LEADER_WORDS; i++)
         words[i] = board_get(&page->leader[i]);
     memcpy(out->leader, words, sizeof(words));

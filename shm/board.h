@@ -18,7 +18,7 @@
 #include "base/limits.h"
 #include "base/proc.h"
 
-#define BOARD_VERSION 1
+#define BOARD_VERSION 2
 #define BOARD_LEASE_FOREVER UINT64_MAX /* a group of one voter: nobody else can ever lead */
 
 enum board_role {
@@ -28,12 +28,23 @@ enum board_role {
     BOARD_ROLE_LEADER
 };
 
+enum board_standing {                         /* of this node in its cluster */
+                      BOARD_STANDING_MEMBER,  /* or about to found one */
+                      BOARD_STANDING_WAITING, /* of no cluster yet: it asks the configured nodes to
+                                                 let it join */
+                      BOARD_STANDING_REMOVED, /* was a member; stays out until an operator has it
+                                                 join again */
+                      BOARD_STANDING_FOREIGN, /* its data are of another cluster than those of its
+                                                 peers */
+};
+
 struct board_lease { /* written by raft as one record */
     uint64_t epoch;  /* raised by every start of the raft process, before anything else */
     uint64_t term;
     uint64_t lease_end_ns;            /* boot time; 0 = no lease */
     uint64_t commit_index;            /* highest index announced as committed */
     uint32_t role;                    /* enum board_role */
+    uint32_t standing;                /* enum board_standing: why there is no leader here */
     char leader[LIMIT_NODE_ID_BYTES]; /* "" when unknown */
 };
 

@@ -65,6 +65,7 @@ static const struct board_lease sample = {.epoch = 3,
                                           .lease_end_ns = 5,
                                           .commit_index = 6,
                                           .role = BOARD_ROLE_LEADER,
+                                          .standing = BOARD_STANDING_REMOVED,
                                           .leader = "node0"};
 
 Test(board, a_new_board_says_nothing_and_replaces_the_old_one)
@@ -99,6 +100,7 @@ Test(board, a_lease_record_is_read_as_it_was_written)
     cr_assert_eq(lease.lease_end_ns, 5);
     cr_assert_eq(lease.commit_index, 6);
     cr_assert_eq(lease.role, BOARD_ROLE_LEADER);
+    cr_assert_eq(lease.standing, BOARD_STANDING_REMOVED);
     cr_assert_str_eq(lease.leader, "node0");
     board_close(&writer);
     board_close(&reader);
