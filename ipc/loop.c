@@ -20,6 +20,7 @@
 
 struct loop_source {
     int fd;
+    bool wants_write;
     loop_fd_fn *ready; /* NULL once removed */
     void *arg;
     struct loop_source *next_removed;
@@ -127,6 +128,18 @@ void loop_remove_fd(struct loop *loop, int fd)
     source->ready = NULL;
     source->next_removed = loop->removed;
     loop->removed = source;
+}
+
+void loop_watch_write(struct loop *loop, int fd, bool wants)
+{
+    CHECK(fd >= 0 && (size_t)fd < loop->source_capacity && loop->sources[fd] != NULL);
+    struct loop_source *source = loop->sources[fd];
+    if (source->wants_write == wants)
+        return;
+    source->wants_write = wants;
+    struct epoll_event event = {.events = EPOLLIN | (wants ? (uint32_t)EPOLLOUT : 0),
+                                .data.ptr = source};
+    CHECK(epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0);
 }
 
 /* ---- runners ---- */

@@ -29,6 +29,8 @@ void loop_free(struct loop **loop);
 
 int loop_add_fd(struct loop *loop, int fd, loop_fd_fn *ready, void *arg); /* readable; E_IO */
 void loop_remove_fd(struct loop *loop, int fd); /* allowed from within any callback */
+/* Whether ready is to be called when the descriptor is writable, too. At first: no. */
+void loop_watch_write(struct loop *loop, int fd, bool wants);
 int loop_add_runner(struct loop *loop, loop_runner_fn *run, void *arg);     /* at most 96; E_BUSY */
 void loop_remove_runner(struct loop *loop, loop_runner_fn *run, void *arg); /* not from a runner */
 

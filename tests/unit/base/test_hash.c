@@ -19,6 +19,21 @@ Test(hash, sha256_of_abc)
     expect_hex(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+Test(hash, a_key_that_is_kept_gives_the_same_macs)
+{
+    uint8_t once[SHA256_BYTES], kept[SHA256_BYTES];
+    struct hash_key *key = hash_key_new(slice_text("Jefe"));
+    for (size_t len = 0; len < 200; len++) {
+        static const char text[200] = "what do ya want for nothing?";
+        hash_hmac_sha256(slice_text("Jefe"), slice_of(text, len), once);
+        hash_key_mac(key, slice_of(text, len), kept);
+        cr_assert_arr_eq(once, kept, SHA256_BYTES, "%zu bytes", len);
+    }
+    hash_key_free(&key);
+    cr_assert_null(key);
+    hash_key_free(&key);
+}
+
 Test(hash, hmac_sha256_rfc_4231_case_2)
 {
     uint8_t digest[SHA256_BYTES];

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -208,6 +209,41 @@ Test(loop, what_epoll_does_not_take_is_an_error)
     cr_assert_eq(loop_add_fd(loop, fd, consume, NULL), E_IO);
     loop_remove_fd(loop, fd);
     close(fd);
+}
+
+static struct {
+    int fd;
+    unsigned calls;
+} writable;
+
+static void on_writable(void *arg)
+{
+    (void)arg;
+    if (++writable.calls == 3)
+        loop_watch_write(loop, writable.fd, false);
+}
+
+Test(loop, a_descriptor_is_watched_for_writing_only_as_long_as_it_is_wanted)
+{
+    int pair[2];
+    struct loop_timer end = {0};
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    writable.fd = pair[0];
+    cr_assert_eq(loop_add_fd(loop, pair[0], on_writable, NULL), 0);
+    stop_in_ms(&end, 20);
+    loop_run(loop);
+    cr_assert_eq(writable.calls, 0);
+    loop_watch_write(loop, pair[0], true);
+    stop_in_ms(&end, 20);
+    loop_run(loop);
+    cr_assert_eq(writable.calls, 3);
+    cr_assert_eq(write(pair[1], "x", 1), 1);
+    stop_in_ms(&end, 20);
+    loop_run(loop);
+    cr_assert_gt(writable.calls, 3, "reading goes on");
+    loop_remove_fd(loop, pair[0]);
+    close(pair[0]);
+    close(pair[1]);
 }
 
 /* ---- runners ---- */
