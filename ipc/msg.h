@@ -31,8 +31,11 @@
     X(ROLE, 25, 2, RAFT, WORKER)                                                                   \
     X(RESUME_OK, 26, 1, RAFT, WORKER)                                                              \
     X(REBUILD, 27, 0, RAFT, WORKER)                                                                \
-    X(RESULT, 30, 4, WORKER, GATEWAY)                                                              \
-    X(RECALL, 31, 1, GATEWAY, WORKER)
+    X(RESULT, 30, 5, WORKER, GATEWAY)                                                              \
+    X(RECALL, 31, 1, GATEWAY, WORKER)                                                              \
+    X(SESSION, 32, 1, GATEWAY, WORKER)                                                             \
+    X(WAIT_APPLIED, 33, 1, GATEWAY, WORKER)                                                        \
+    X(APPLIED_AT, 34, 1, WORKER, GATEWAY)
 
 enum msg {
 #define X(name, number, elements, from, to) MSG_##name = number,

@@ -48,9 +48,13 @@ struct board_lease { /* written by raft as one record */
     char leader[LIMIT_NODE_ID_BYTES]; /* "" when unknown */
 };
 
-struct board_worker {       /* written by one state worker */
-    uint64_t applied_index; /* stored with release order after the transaction committed */
-    uint64_t generation;    /* raised when its map file was replaced: readers reopen */
+struct board_worker { /* written by one state worker */
+    /* All of this worker's entries up to it are in the map: written after their transaction
+     * committed, with release order. Readers go by it. A worker that throws its map away, or puts
+     * another in its place, first takes the index back (to 0), then does so, then raises the
+     * generation, and only then shows how far the new map is. */
+    uint64_t applied_index;
+    uint64_t generation; /* raised when the map's file was replaced: readers reopen */
 };
 
 struct board;

@@ -41,28 +41,38 @@ static int gateway_send_recall(void *arg, enum proc worker, uint64_t sequence)
 
 static int gateway_send_question(void *arg, uint64_t question)
 {
+    const struct gateway_view *view = arg;
     const struct msg_read_index msg = {question};
-    return msg_read_index_send(links_find(arg, PROC_RAFT), &msg);
+    return msg_read_index_send(links_find(view->gateway, PROC_RAFT), &msg);
+}
+
+static int gateway_send_await(void *arg, uint64_t index)
+{
+    const struct gateway_view *view = arg;
+    const struct msg_wait_applied msg = {index};
+    return msg_wait_applied_send(links_find(view->gateway, view->worker), &msg);
 }
 
 /* ---- turns -----------------------------------------------------------------------------------
  */
 
+/* A worker has forgotten our session. What could be told is told; now a new one begins. */
+static void gateway_renew_session(struct gateway *gateway)
+{
+    uint64_t session;
+    do {
+        token_random(&session, sizeof(session));
+    } while (session == 0);
+    inflight_renew(gateway->inflight, session);
+    links_tell_session(gateway);
+}
+
 static void gateway_on_writes_timer(void *arg)
 {
     struct gateway *gateway = arg;
     inflight_tick(gateway->inflight);
-    if (!inflight_wants_renewal(gateway->inflight))
-        return;
-    /* A worker has forgotten our session. What could be told is told; a new session needs a new
-     * start id, and with it new links, for results find their way by it. */
-    links_close(gateway);
-    do {
-        token_random(&gateway->skel.start_id, sizeof(gateway->skel.start_id));
-    } while (gateway->skel.start_id == 0);
-    reads_on_raft_down(gateway->reads);
-    inflight_renew(gateway->inflight, gateway->skel.start_id);
-    links_open(gateway);
+    if (inflight_wants_renewal(gateway->inflight))
+        gateway_renew_session(gateway);
 }
 
 static void gateway_on_reads_timer(void *arg)
@@ -140,6 +150,27 @@ static void gateway_open_shared(struct gateway *gateway)
     skel_exit(&gateway->skel, 1);
 }
 
+static void gateway_open_view(struct gateway *gateway, enum proc worker, enum map_kind kind,
+                              const char *folder)
+{
+    struct gateway_view *view = &gateway->views[PROC_WORKER_SLOT(worker)];
+    const struct read_wire wire = {.ask = gateway_send_question,
+                                   .await = gateway_send_await,
+                                   .now_ns = gateway_now,
+                                   .arg = view};
+    *view = (struct gateway_view){gateway, worker,
+                                  reads_new(gateway->board, folder, kind, worker, &wire)};
+}
+
+static void gateway_open_views(struct gateway *gateway)
+{
+    const struct node_paths *paths = &gateway->skel.paths;
+    gateway_open_view(gateway, PROC_STORAGE, MAP_VALUES, paths->values);
+    gateway_open_view(gateway, PROC_CACHEQ, MAP_VOLATILE, paths->volatile_map);
+    gateway_open_view(gateway, PROC_EVENTS, MAP_EVENTS, paths->events_map);
+    gateway->reads = gateway->views[PROC_WORKER_SLOT(PROC_STORAGE)].reads;
+}
+
 static void gateway_start(struct gateway *gateway, int argc, char **argv)
 {
     skel_start(&gateway->skel, PROC_GATEWAY, argc, argv);
@@ -149,8 +180,6 @@ static void gateway_start(struct gateway *gateway, int argc, char **argv)
                                          .recall = gateway_send_recall,
                                          .now_ns = gateway_now,
                                          .arg = gateway};
-    const struct read_wire reads = {
-        .ask = gateway_send_question, .now_ns = gateway_now, .arg = gateway};
     gateway->started_ns = gateway_node_start_ns();
     gateway->loop = h2o_evloop_create();
     gateway->timers = timers_new(gateway->loop);
@@ -161,8 +190,7 @@ static void gateway_start(struct gateway *gateway, int argc, char **argv)
     gateway_open_shared(gateway);
     auth_init(&gateway->auth, &gateway->skel.config);
     gateway->inflight = inflight_new(gateway->skel.start_id, &writes);
-    gateway->reads =
-        reads_new(gateway->board, gateway->skel.paths.values, MAP_VALUES, PROC_STORAGE, &reads);
+    gateway_open_views(gateway);
     links_open(gateway);
     http_open(gateway);
     links_watch_supervisor(gateway);

@@ -18,6 +18,12 @@
 #include "procs/skel/skel.h"
 #include "shm/rate.h"
 
+struct gateway_view { /* of what one state worker keeps */
+    struct gateway *gateway;
+    enum proc worker;
+    struct reads *reads;
+};
+
 struct gateway {
     struct skel skel;
     h2o_loop_t *loop;
@@ -27,7 +33,8 @@ struct gateway {
     struct rate *rate;
     struct auth auth;
     struct inflight *inflight;
-    struct reads *reads;
+    struct gateway_view views[PROC_WORKER_COUNT];
+    struct reads *reads; /* the storage worker's: what requests read and wait for */
     struct links links;
     struct http http;
     struct buf answer;   /* where an answer is built, one at a time (reply.h) */

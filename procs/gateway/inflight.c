@@ -53,7 +53,6 @@ struct inflight {
     uint64_t recall_ns; /* 0: nothing under way */
     uint64_t recall_interval_ms;
 
-    uint64_t term;
     bool leader_is_known;
 
     unsigned confirmed;       /* workers that know our session */
@@ -376,14 +375,12 @@ void inflight_detach(struct inflight *inflight, uint64_t ticket)
 /* ---- what happens ----------------------------------------------------------------------------
  */
 
-void inflight_on_leader(struct inflight *inflight, uint64_t term, bool is_known)
+void inflight_on_leader(struct inflight *inflight, bool is_known)
 {
-    bool is_new = is_known && (!inflight->leader_is_known || term != inflight->term);
     inflight->leader_is_known = is_known;
-    inflight->term = term;
-    if (!is_new)
+    if (!is_known)
         return;
-    /* What the old leader was given may be lost with it. */
+    /* What was given to the old leader, or was on the way to this one, may be lost. */
     for (uint64_t at = inflight->floor; at < inflight->next; at++) {
         struct slot *slot = inflight_find(inflight, at);
         if (slot != NULL)
@@ -433,8 +430,8 @@ void inflight_on_refuse(struct inflight *inflight, uint64_t session, uint64_t se
     }
 }
 
-/* Asks these workers for the results of what was sent up to then and may have been applied. */
-static bool inflight_recall(struct inflight *inflight, unsigned workers, uint64_t sent_ns)
+/* Asks the workers for the results of what was sent up to then and may have been applied. */
+static bool inflight_recall(struct inflight *inflight, uint64_t sent_ns)
 {
     bool has_recalled = false;
     for (uint64_t at = inflight->floor; at < inflight->next; at++) {
@@ -442,7 +439,7 @@ static bool inflight_recall(struct inflight *inflight, unsigned workers, uint64_
         if (slot == NULL || slot_is_clean(slot) || slot->sent_ns > sent_ns)
             continue;
         for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
-            if ((slot->waiting & workers & 1u << i) == 0)
+            if ((slot->waiting & 1u << i) == 0)
                 continue;
             slot->is_recalled = has_recalled = true;
             inflight->wire.recall(inflight->wire.arg, (enum proc)(PROC_FIRST_WORKER + i), at);
@@ -454,12 +451,11 @@ static bool inflight_recall(struct inflight *inflight, unsigned workers, uint64_
 void inflight_on_worker_up(struct inflight *inflight, enum proc worker)
 {
     unsigned bit = inflight_worker_bit(worker);
-    if ((inflight->confirmed & bit) == 0) {
-        /* It may have opened our session and found nobody to tell. */
-        inflight_ask_at_once(inflight);
-        inflight_open_session(inflight);
-    }
-    inflight_recall(inflight, bit, UINT64_MAX);
+    if ((inflight->confirmed & bit) != 0)
+        return;
+    /* It may have opened our session, had nobody to tell, and remember it no more. */
+    inflight_ask_at_once(inflight);
+    inflight_open_session(inflight);
 }
 
 /* A worker does not know our session any more. */
@@ -486,11 +482,13 @@ static void inflight_on_known(struct inflight *inflight, unsigned bit)
     inflight_send_parked(inflight, SIZE_MAX);
 }
 
-void inflight_on_result(struct inflight *inflight, enum proc worker, uint64_t sequence,
-                        const struct inflight_outcome *outcome)
+void inflight_on_result(struct inflight *inflight, enum proc worker, uint64_t session,
+                        uint64_t sequence, const struct inflight_outcome *outcome)
 {
     unsigned bit = inflight_worker_bit(worker);
     struct slot *slot = inflight_find(inflight, sequence);
+    if (session != inflight->session)
+        return;
     if (outcome->error != E_SESSION_EXPIRED)
         inflight_on_known(inflight, bit);
     if (slot == NULL || (slot->waiting & bit) == 0)
@@ -511,7 +509,7 @@ void inflight_on_result(struct inflight *inflight, enum proc worker, uint64_t se
 static void inflight_recall_late(struct inflight *inflight, uint64_t now_ns)
 {
     uint64_t before_ns = now_ns - INFLIGHT_RECALL_MS * NS_PER_MS;
-    if (inflight_recall(inflight, INFLIGHT_EVERY_WORKER, before_ns) &&
+    if (inflight_recall(inflight, before_ns) &&
         inflight->recall_interval_ms < INFLIGHT_RECALL_MAX_MS)
         inflight->recall_interval_ms *= 2;
     inflight->recall_ns =
@@ -559,8 +557,6 @@ void inflight_renew(struct inflight *inflight, uint64_t session)
     inflight->session = session;
     inflight->is_expired = false;
     inflight->confirmed = 0;
-    inflight_ask_at_once(inflight);
-    inflight->leader_is_known = false; /* the links are made anew */
     for (uint64_t at = inflight->floor, end = inflight->next; at < end; at++) {
         struct slot *slot = inflight_find(inflight, at);
         if (slot == NULL)
@@ -579,6 +575,13 @@ void inflight_renew(struct inflight *inflight, uint64_t session)
         slot_park(inflight, slot, true);
         free(old);
     }
+    inflight_ask_at_once(inflight);
+    inflight_open_session(inflight);
+}
+
+uint64_t inflight_session(const struct inflight *inflight)
+{
+    return inflight->session;
 }
 
 unsigned inflight_open_count(const struct inflight *inflight)

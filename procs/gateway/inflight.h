@@ -1,9 +1,10 @@
 /* inflight.h - the proposals of this gateway that have not been answered yet, and its session.
  *
  * A write becomes an entry with (session, sequence), is kept here until its result comes, and is
- * proposed again whenever a copy may have been lost: to a raft process that was started anew, and
- * to a new leader. The workers apply each (session, sequence) at most once (I5), so copies do no
- * harm.
+ * proposed again whenever a copy may have been lost: to a raft process that was started anew, to a
+ * new leader, and when this node's way to its leader was interrupted. Raft says so each time with
+ * LEADER (also when neither leader nor term are new). The workers apply each (session, sequence) at
+ * most once (I5), so copies do no harm.
  *
  * What a proposal waits for:
  *   parked   not with raft: no leader is known, the session is not open yet at a worker concerned,
@@ -11,7 +12,9 @@
  *            has changed, and every INFLIGHT_RETRY_MS while a leader is known.
  *   sent     with raft; ends with the RESULT of every worker concerned, or a REFUSE of every copy.
  * At its deadline it ends with E_NO_LEADER, E_BUSY or E_STORAGE_FULL when no copy of it can ever be
- * applied (none was sent, or every one was refused), and with E_OUTCOME_UNKNOWN otherwise.
+ * applied (none was sent, or every one was refused), and with E_OUTCOME_UNKNOWN otherwise. A
+ * refusal speaks of one copy, and which one does not matter: what counts is how many of them nobody
+ * has told of.
  *
  * The session. It is opened through the log, by a command with a part for each worker, and nothing
  * else is proposed to a worker that has not confirmed it. A command that simply followed in order
@@ -21,9 +24,9 @@
  * (inflight_renew). A command that was refused so is proposed again there if it cannot have been
  * applied before: its only copy met the forgetful worker, and no result can have been lost.
  *
- * Results that never came. A worker tells a result only to a gateway that it is connected to, and
- * the two ends of a link do not come up at the same instant. So whoever comes up is asked for what
- * is open (RECALL), and so is, after INFLIGHT_RECALL_MS, a worker that owes us a result that long.
+ * Results that never came. On every connect, and with every new session, a worker is told our
+ * session and tells all that it remembers of it. Should a result not come all the same, the worker
+ * is asked for it after INFLIGHT_RECALL_MS (RECALL).
  *
  * Given up sequences: once a client has been told E_OUTCOME_UNKNOWN, the floor of later entries
  * passes its sequence, and a worker applies nothing below the floor: a copy that is still under way
@@ -89,22 +92,23 @@ void inflight_detach(struct inflight *inflight, uint64_t ticket);
 
 /* ---- what happens ---- */
 
-void inflight_on_leader(struct inflight *inflight, uint64_t term, bool is_known);
+void inflight_on_leader(struct inflight *inflight, bool is_known);
 void inflight_on_raft_down(struct inflight *inflight);
 void inflight_on_refuse(struct inflight *inflight, uint64_t session, uint64_t sequence, int error);
 void inflight_on_worker_up(struct inflight *inflight, enum proc worker);
-void inflight_on_result(struct inflight *inflight, enum proc worker, uint64_t sequence,
-                        const struct inflight_outcome *outcome);
+void inflight_on_result(struct inflight *inflight, enum proc worker, uint64_t session,
+                        uint64_t sequence, const struct inflight_outcome *outcome);
 
 /* Deadlines and retries. due: when to call it next, UINT64_MAX for never; it may become earlier
  * with every call of the others. */
 void inflight_tick(struct inflight *inflight);
 uint64_t inflight_due_ns(const struct inflight *inflight);
 
-/* True when the session was forgotten and nothing is under way any more. The owner then begins a
- * new one under an id that its links' hellos carry too, and calls renew. */
+/* True when the session was forgotten and nothing is under way any more. The owner then tells all
+ * workers the id of a new one, and calls renew. */
 bool inflight_wants_renewal(const struct inflight *inflight);
 void inflight_renew(struct inflight *inflight, uint64_t session);
+uint64_t inflight_session(const struct inflight *inflight);
 
 unsigned
 inflight_open_count(const struct inflight *inflight); /* proposals, without the session's */

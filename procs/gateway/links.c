@@ -69,7 +69,7 @@ static void links_on_leader(struct gateway *gateway, struct unpack *body)
     struct msg_leader msg;
     if (msg_leader_decode(&msg, body) != 0)
         return;
-    inflight_on_leader(gateway->inflight, msg.term, msg.is_known);
+    inflight_on_leader(gateway->inflight, msg.is_known);
     reads_on_leader(gateway->reads, msg.is_known);
 }
 
@@ -108,42 +108,66 @@ static void links_on_raft_message(void *arg, enum msg type, struct unpack *body)
 /* ---- the state workers -----------------------------------------------------------------------
  */
 
+static struct reads *links_view(const struct link_host *host)
+{
+    return host->gateway->views[PROC_WORKER_SLOT(host->peer)].reads;
+}
+
+static void links_tell_session_to(const struct link_host *host)
+{
+    const struct msg_session msg = {inflight_session(host->gateway->inflight)};
+    int error = msg_session_send(host->link, &msg);
+    /* Down: when it comes up. Busy: what does not come of itself is recalled. */
+    CHECK(error == 0 || error == E_PEER_DOWN || error == E_BUSY);
+}
+
 static void links_on_worker_up(void *arg, const struct link_peer *peer)
 {
     struct link_host *host = arg;
     LOG_INFO("link_up", LOG_STR("peer", proc_name(peer->proc)));
+    links_tell_session_to(host);
     inflight_on_worker_up(host->gateway->inflight, host->peer);
-    reads_on_worker(host->gateway->reads);
+    reads_on_worker_up(links_view(host));
 }
 
 static void links_on_worker_down(void *arg)
 {
     struct link_host *host = arg;
     LOG_INFO("link_down", LOG_STR("peer", proc_name(host->peer)));
+    reads_on_worker_down(links_view(host));
+}
+
+static void links_on_result(struct link_host *host, struct unpack *body)
+{
+    struct msg_result msg;
+    if (msg_result_decode(&msg, body) != 0)
+        return;
+    const struct inflight_outcome outcome = {(int)msg.error, msg.index, msg.detail};
+    inflight_on_result(host->gateway->inflight, host->peer, msg.session, msg.sequence, &outcome);
+}
+
+static void links_on_applied(struct link_host *host, struct unpack *body)
+{
+    struct msg_applied_at msg;
+    if (msg_applied_at_decode(&msg, body) == 0)
+        reads_on_applied(links_view(host), msg.index);
 }
 
 static void links_on_worker_message(void *arg, enum msg type, struct unpack *body)
 {
-    struct link_host *host = arg;
-    struct msg_result msg;
-    if (type != MSG_RESULT) {
+    switch (type) {
+    case MSG_RESULT:
+        links_on_result(arg, body);
+        break;
+    case MSG_APPLIED_AT:
+        links_on_applied(arg, body);
+        break;
+    default:
         unpack_refuse(body);
-        return;
     }
-    if (msg_result_decode(&msg, body) != 0)
-        return;
-    const struct inflight_outcome outcome = {(int)msg.error, msg.index, msg.detail};
-    inflight_on_result(host->gateway->inflight, host->peer, msg.sequence, &outcome);
 }
 
-static void links_on_worker_batch_end(void *arg)
-{
-    struct link_host *host = arg;
-    if (host->peer == PROC_STORAGE)
-        reads_on_worker(host->gateway->reads);
-}
-
-/* ---- open, close, flush ----------------------------------------------------------------------
+/* ---- open, flush ----------------------------------------------------------------------
  */
 
 static void links_on_ready(h2o_socket_t *socket, const char *error)
@@ -160,8 +184,7 @@ static void links_open_one(struct gateway *gateway, struct link_host *host, enum
                                                  .on_message = links_on_raft_message};
     static const struct link_handlers of_worker = {.on_up = links_on_worker_up,
                                                    .on_down = links_on_worker_down,
-                                                   .on_message = links_on_worker_message,
-                                                   .on_batch_end = links_on_worker_batch_end};
+                                                   .on_message = links_on_worker_message};
     const struct link_options options = {.run_dir = gateway->skel.paths.run,
                                          .node = gateway->skel.node,
                                          .self = PROC_GATEWAY,
@@ -189,15 +212,6 @@ void links_open(struct gateway *gateway)
         links_open_one(gateway, &hosts[1 + i], (enum proc)(PROC_FIRST_WORKER + i));
 }
 
-void links_close(struct gateway *gateway)
-{
-    for (unsigned i = 0; i < LINKS_COUNT; i++) {
-        struct link_host *host = &gateway->links.hosts[i];
-        h2o_socket_close(host->watch);
-        link_close(&host->link);
-    }
-}
-
 void links_flush(struct gateway *gateway)
 {
     for (unsigned i = 0; i < LINKS_COUNT; i++)
@@ -212,4 +226,12 @@ struct link *links_find(struct gateway *gateway, enum proc peer)
     }
     CHECK(!"a process that the gateway has no link to");
     return NULL;
+}
+
+void links_tell_session(struct gateway *gateway)
+{
+    for (unsigned i = 0; i < LINKS_COUNT; i++) {
+        if (gateway->links.hosts[i].peer != PROC_RAFT)
+            links_tell_session_to(&gateway->links.hosts[i]);
+    }
 }

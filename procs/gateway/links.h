@@ -25,9 +25,11 @@ struct links {
 
 /* Dials all. Ends the process when a link cannot even be made. */
 void links_open(struct gateway *gateway);
-void links_close(struct gateway *gateway); /* not from within a callback of a link */
 void links_flush(struct gateway *gateway);
 struct link *links_find(struct gateway *gateway, enum proc peer);
+
+/* Tells the workers that are there our session; those that come up later are told then. */
+void links_tell_session(struct gateway *gateway);
 
 /* The supervisor's channel and signals of skel.h. */
 void links_watch_supervisor(struct gateway *gateway);

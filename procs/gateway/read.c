@@ -12,6 +12,7 @@
 #include "base/path.h"
 
 #define READ_NEVER UINT64_MAX
+#define READ_OPEN_TRIES 4 /* of a map that is replaced meanwhile */
 
 enum read_state {
     READ_WAITS_FOR_MAP,
@@ -30,14 +31,23 @@ struct reads {
 
     struct map *map; /* NULL: not there yet */
     uint64_t generation;
-    uint64_t applied_index; /* of this log, as the last look saw it */
-    int open_error;         /* of the last try, so that it is logged once */
+    int open_error; /* of the last try, so that it is logged once */
 
     struct read_wait *first, *last;
     unsigned counts[READ_STATE_COUNT];
+    uint64_t late_ns; /* no deadline is earlier */
+
+    /* raft */
+    bool raft_is_up, leader_is_known;
     uint64_t questions;
     uint64_t retry_ns; /* 0: no question to repeat */
-    bool leader_is_known;
+
+    /* the worker */
+    bool worker_is_up;
+    bool is_awaiting;        /* it will say APPLIED_AT ... */
+    uint64_t awaited_index;  /* ... until it has reached this */
+    uint64_t wanted_index;   /* the highest of those who wait */
+    uint64_t await_retry_ns; /* 0: nothing to repeat */
 };
 
 /* ---- the map ---------------------------------------------------------------------------------
@@ -58,29 +68,30 @@ static bool reads_open_map(struct reads *reads)
     return error == 0;
 }
 
-/* The index of the state that the transaction sees. The board lags it by an instant, and says less
- * when the worker does not yet know whether its state is this log's: an index of another log, or of
- * a log that has lost its end, means nothing. */
-static int reads_applied(struct reads *reads, MDB_txn *txn)
+/* Opens the map and reads how far its worker is: an index that is good for this very map, because
+ * a worker that replaces its map first takes the index back and then raises the generation. */
+static bool reads_open_at(struct reads *reads, uint64_t *applied_index)
 {
-    uint64_t known = board_read_applied(reads->board, reads->worker);
-    int error = map_read_applied(reads->map, txn, &reads->applied_index);
-    if (error == 0 && known < reads->applied_index)
-        reads->applied_index = known;
-    return error;
+    for (unsigned tries = 0; tries < READ_OPEN_TRIES; tries++) {
+        if (!reads_open_map(reads))
+            return false;
+        *applied_index = board_read_applied(reads->board, reads->worker);
+        if (board_read_generation(reads->board, reads->worker) == reads->generation)
+            return true;
+    }
+    return false;
 }
 
 static int reads_look(struct reads *reads, uint64_t index, read_look_fn *look, void *arg)
 {
     MDB_txn *txn = NULL;
-    if (!reads_open_map(reads))
+    uint64_t applied_index;
+    if (!reads_open_at(reads, &applied_index) || applied_index < index)
         return E_BUSY;
     int error = map_read_begin(reads->map, &txn);
     if (error != 0)
         return error;
-    error = reads_applied(reads, txn);
-    if (error == 0)
-        error = reads->applied_index >= index ? look(reads->map, txn, arg) : E_BUSY;
+    error = look(reads->map, txn, arg);
     map_read_end(reads->map);
     return error;
 }
@@ -142,6 +153,8 @@ int read_wait_begin(struct reads *reads, struct read_wait *wait, enum read_mode 
     else
         reads->first = wait;
     reads->last = wait;
+    if (wait->deadline_ns < reads->late_ns)
+        reads->late_ns = wait->deadline_ns;
     return 0;
 }
 
@@ -196,7 +209,8 @@ static bool read_has_map(struct reads *reads, struct read_wait *wait)
 
 static bool read_has_index(struct reads *reads, struct read_wait *wait)
 {
-    return wait->state == READ_WAITS_FOR_WORKER && wait->index <= reads->applied_index;
+    return wait->state == READ_WAITS_FOR_WORKER &&
+           wait->index <= board_read_applied(reads->board, reads->worker);
 }
 
 static bool read_may_try(struct reads *reads, struct read_wait *wait)
@@ -210,16 +224,28 @@ static bool read_is_late(struct reads *reads, struct read_wait *wait)
     return wait->deadline_ns <= reads->wire.now_ns(reads->wire.arg);
 }
 
+static bool reads_wait_for_worker(const struct reads *reads)
+{
+    return reads->counts[READ_WAITS_FOR_MAP] + reads->counts[READ_WAITS_FOR_WORKER] > 0;
+}
+
 /* Looks how far the map has come, if somebody waits for that. */
 static void reads_check_map(struct reads *reads)
 {
-    if (reads->counts[READ_WAITS_FOR_MAP] + reads->counts[READ_WAITS_FOR_WORKER] == 0)
-        return;
-    if (reads_look(reads, 0, reads_look_at_nothing, NULL) != 0)
+    uint64_t applied_index;
+    if (!reads_wait_for_worker(reads) || !reads_open_at(reads, &applied_index))
         return;
     reads_wake(reads, read_has_map, 0);
     reads_wake(reads, read_has_index, 0);
 }
+
+static uint64_t reads_retry_time(const struct reads *reads)
+{
+    return reads->wire.now_ns(reads->wire.arg) + READ_RETRY_MS * NS_PER_MS;
+}
+
+/* ---- raft ------------------------------------------------------------------------------------
+ */
 
 /* Whether the lease of this node lets reads be tried at once. */
 static bool reads_has_lease(struct reads *reads)
@@ -229,6 +255,7 @@ static bool reads_has_lease(struct reads *reads)
 
 void reads_on_leader(struct reads *reads, bool is_known)
 {
+    reads->raft_is_up = true;
     reads->leader_is_known = is_known;
     reads->retry_ns = 0;
     if (is_known && reads->counts[READ_WAITS_TO_ASK] > 0 && reads_has_lease(reads))
@@ -237,6 +264,7 @@ void reads_on_leader(struct reads *reads, bool is_known)
 
 void reads_on_raft_down(struct reads *reads)
 {
+    reads->raft_is_up = false;
     reads->leader_is_known = false;
     reads->retry_ns = 0;
     for (struct read_wait *wait = reads->first; wait != NULL; wait = wait->next) {
@@ -258,25 +286,23 @@ void reads_on_answer(struct reads *reads, uint64_t question, int error, uint64_t
             is_answered = true;
         } else if (wait->question == question) {
             reads_set_state(reads, wait, READ_WAITS_TO_ASK);
-            reads->retry_ns = reads->wire.now_ns(reads->wire.arg) + READ_RETRY_MS * NS_PER_MS;
+            reads->retry_ns = reads_retry_time(reads);
         }
     }
-    if (is_answered)
-        reads_check_map(reads);
-}
-
-void reads_on_worker(struct reads *reads)
-{
+    if (!is_answered)
+        return;
+    if (index > reads->wanted_index)
+        reads->wanted_index = index;
     reads_check_map(reads);
 }
 
-void reads_flush(struct reads *reads)
+static void reads_ask(struct reads *reads)
 {
     if (reads->counts[READ_WAITS_TO_ASK] == 0 || !reads->leader_is_known || reads->retry_ns != 0)
         return;
     uint64_t question = reads->questions + 1;
     if (reads->wire.ask(reads->wire.arg, question) != 0) {
-        reads->retry_ns = reads->wire.now_ns(reads->wire.arg) + READ_RETRY_MS * NS_PER_MS;
+        reads->retry_ns = reads_retry_time(reads);
         return;
     }
     reads->questions = question;
@@ -288,29 +314,89 @@ void reads_flush(struct reads *reads)
     }
 }
 
+/* ---- the worker ------------------------------------------------------------------------------
+ */
+
+void reads_on_worker_up(struct reads *reads)
+{
+    reads->worker_is_up = true;
+    reads->is_awaiting = false; /* whatever was asked of it is forgotten */
+    reads->await_retry_ns = 0;
+    reads_check_map(reads);
+}
+
+void reads_on_worker_down(struct reads *reads)
+{
+    reads->worker_is_up = false;
+}
+
+/* Whoever still waits, although the worker has said enough, waits for a map that cannot be opened:
+ * that is tried again after a moment. */
+void reads_on_applied(struct reads *reads, uint64_t index)
+{
+    if (index >= reads->awaited_index)
+        reads->is_awaiting = false;
+    reads_check_map(reads);
+    if (!reads->is_awaiting && reads_wait_for_worker(reads) && index >= reads->wanted_index)
+        reads->await_retry_ns = reads_retry_time(reads);
+}
+
+static void reads_await(struct reads *reads)
+{
+    if (reads->counts[READ_WAITS_FOR_WORKER] == 0)
+        reads->wanted_index = 0;
+    if (!reads_wait_for_worker(reads) || !reads->worker_is_up || reads->await_retry_ns != 0 ||
+        (reads->is_awaiting && reads->wanted_index <= reads->awaited_index))
+        return;
+    if (reads->wire.await(reads->wire.arg, reads->wanted_index) != 0) {
+        reads->await_retry_ns = reads_retry_time(reads);
+        return;
+    }
+    reads->is_awaiting = true;
+    reads->awaited_index = reads->wanted_index;
+}
+
+/* ---- turns -----------------------------------------------------------------------------------
+ */
+
+void reads_flush(struct reads *reads)
+{
+    reads_ask(reads);
+    reads_await(reads);
+}
+
+static void reads_end_late(struct reads *reads)
+{
+    reads_wake(reads, read_is_late, E_NO_LEADER);
+    reads->late_ns = READ_NEVER;
+    for (const struct read_wait *wait = reads->first; wait != NULL; wait = wait->next) {
+        if (wait->deadline_ns < reads->late_ns)
+            reads->late_ns = wait->deadline_ns;
+    }
+}
+
+/* What is repeated leaves with the flush at the end of this turn. */
 void reads_tick(struct reads *reads)
 {
-    if (reads->retry_ns != 0 && reads->retry_ns <= reads->wire.now_ns(reads->wire.arg))
-        reads->retry_ns = 0; /* the flush at the end of this turn asks again */
-    reads_check_map(reads);
-    reads_wake(reads, read_is_late, E_NO_LEADER);
+    uint64_t now_ns = reads->wire.now_ns(reads->wire.arg);
+    if (reads->retry_ns <= now_ns)
+        reads->retry_ns = 0;
+    if (reads->await_retry_ns <= now_ns)
+        reads->await_retry_ns = 0;
+    if (reads->late_ns <= now_ns)
+        reads_end_late(reads);
 }
 
 uint64_t reads_due_ns(const struct reads *reads)
 {
     if (reads->first == NULL)
         return READ_NEVER;
-    uint64_t due_ns = reads->first->deadline_ns;
-    uint64_t now_ns = reads->wire.now_ns(reads->wire.arg);
-    uint64_t again_ns = READ_NEVER;
-    if (reads->counts[READ_WAITS_FOR_WORKER] > 0)
-        again_ns =
-            now_ns + (reads->map != NULL ? READ_RECHECK_US * 1000ull : READ_RETRY_MS * NS_PER_MS);
-    else if (reads->counts[READ_WAITS_FOR_MAP] > 0)
-        again_ns = now_ns + READ_RETRY_MS * NS_PER_MS;
-    if (reads->retry_ns != 0 && reads->retry_ns < again_ns)
-        again_ns = reads->retry_ns;
-    return again_ns < due_ns ? again_ns : due_ns;
+    uint64_t due_ns = reads->late_ns;
+    if (reads->retry_ns != 0 && reads->retry_ns < due_ns)
+        due_ns = reads->retry_ns;
+    if (reads->await_retry_ns != 0 && reads->await_retry_ns < due_ns)
+        due_ns = reads->await_retry_ns;
+    return due_ns;
 }
 
 unsigned reads_waiting(const struct reads *reads)
@@ -319,6 +405,32 @@ unsigned reads_waiting(const struct reads *reads)
     for (unsigned i = 0; i < READ_STATE_COUNT; i++)
         count += reads->counts[i];
     return count;
+}
+
+/* ---- why nothing came of it ------------------------------------------------------------------
+ */
+
+static const char *reads_without_leader(const struct reads *reads)
+{
+    struct board_lease lease;
+    if (!reads->raft_is_up)
+        return "this node's raft process is starting";
+    if (board_read_lease(reads->board, &lease) == 0 && lease.standing == BOARD_STANDING_WAITING)
+        return "this node is of no cluster yet and waits to be let in";
+    return "no leader is known";
+}
+
+const char *read_wait_obstacle(const struct reads *reads, const struct read_wait *wait)
+{
+    switch ((enum read_state)wait->state) {
+    case READ_WAITS_FOR_MAP:
+        return "the process that keeps this node's data is starting";
+    case READ_WAITS_FOR_WORKER:
+        return "this node's data lag behind the leader's";
+    default:
+        return reads->leader_is_known ? "the leader could not confirm that it leads"
+                                      : reads_without_leader(reads);
+    }
 }
 
 /* ---- life ------------------------------------------------------------------------------------
@@ -332,6 +444,7 @@ struct reads *reads_new(const struct board *board, const char *folder, enum map_
     reads->wire = *wire;
     reads->kind = kind;
     reads->worker = worker;
+    reads->late_ns = READ_NEVER;
     int len = snprintf(reads->folder, sizeof(reads->folder), "%s", folder);
     CHECK(len > 0 && (size_t)len < sizeof(reads->folder));
     return reads;

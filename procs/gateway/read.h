@@ -7,26 +7,28 @@
  *     1. load the lease record L from the board: the lease must hold now (boot time below its end,
  *        or a lease without end: a group of one voter);
  *     2. the map's generation on the board must be the one that was opened, else it is opened anew;
- *     3. begin a read transaction; the applied index stored in it must have reached L.commit_index,
- *        and so must the board's, by which the worker vouches that its state is this log's;
- *     4. read; end the transaction;
+ *        load the worker's applied index A from the board; the generation must still be the same;
+ *     3. A must have reached L.commit_index;
+ *     4. begin a read transaction; read; end it;
  *     5. load the record again: epoch and term must be L's, and the lease must hold now (I6: a
  *        process may be stopped for any time between two instructions).
  *   While the lease held, nobody else led, so every write told of before step 1 went through this
  *   node, and this node's workers had applied it before anybody was told (I3). The index in step 3
  *   adds nothing as long as a worker's state only grows; it is there for the worker that throws its
- *   state away and builds it anew. It is read in the transaction, so it speaks of this very state.
+ *   state away and builds it anew. The board shows an index only after everything up to it was
+ *   committed to the map of that generation, so a transaction that begins after step 2 sees at
+ *   least that. (The index within the map would say less: it is not stored for entries of other
+ *   workers.)
  *
- *   By read index, everywhere else: ask raft after the read was asked for, wait until the applied
- *   index in the map has reached the answer, read. All reads of a turn share one question; an
- *   answer serves every read that was waiting when its question was sent.
+ *   By read index, everywhere else: ask raft after the read was asked for, wait until the worker's
+ *   applied index has reached the answer, and go on with step 2. All reads of a turn share one
+ *   question; an answer serves every read that was waiting when its question was sent.
  *
- * A stale read (?consistency=stale) is steps 2 to 4 without the index.
+ * A stale read (?consistency=stale) is steps 2 and 4.
  *
  * What cannot be answered now waits: for the map to appear (its worker is starting), for a leader,
- * for an answer, for the worker to catch up. While reads wait for the worker the applied index is
- * looked at every READ_RECHECK_US and whenever that worker says anything; otherwise there is no
- * timer but the deadline. At its deadline a read ends with E_NO_LEADER.
+ * for an answer, for the worker to catch up (it says when: WAIT_APPLIED). There is no timer but the
+ * deadline, and a short one after a refusal. At its deadline a read ends with E_NO_LEADER.
  */
 #ifndef INSI_GATEWAY_READ_H
 #define INSI_GATEWAY_READ_H
@@ -38,8 +40,7 @@
 #include "shm/map.h"
 
 #define READ_WAITS_MAX 16384
-#define READ_RECHECK_US 500
-#define READ_RETRY_MS 25 /* a map that is not there, a question that was refused */
+#define READ_RETRY_MS 25 /* a question that was refused, a map that could not be opened */
 
 enum read_mode {
     READ_STALE,
@@ -70,6 +71,7 @@ struct read_wait { /* embedded by its owner, zeroed before first use */
 
 struct read_wire {
     int (*ask)(void *arg, uint64_t question); /* READ_INDEX to raft; 0, E_PEER_DOWN, E_BUSY */
+    int (*await)(void *arg, uint64_t index);  /* WAIT_APPLIED to the worker; likewise */
     uint64_t (*now_ns)(void *arg);
     void *arg;
 };
@@ -91,12 +93,17 @@ int read_now(struct reads *reads, enum read_mode mode, uint64_t index, read_look
 int read_wait_begin(struct reads *reads, struct read_wait *wait, enum read_mode mode);
 void read_wait_end(struct reads *reads, struct read_wait *wait); /* also when it does not wait */
 
+/* What a wait that has ended without success waited for last, in words for people. */
+const char *read_wait_obstacle(const struct reads *reads, const struct read_wait *wait);
+
 void reads_on_leader(struct reads *reads, bool is_known);
 void reads_on_raft_down(struct reads *reads);
 void reads_on_answer(struct reads *reads, uint64_t question, int error, uint64_t index);
-void reads_on_worker(struct reads *reads); /* it is there, or has said something */
+void reads_on_worker_up(struct reads *reads);
+void reads_on_worker_down(struct reads *reads);
+void reads_on_applied(struct reads *reads, uint64_t index); /* APPLIED_AT */
 
-void reads_flush(struct reads *reads); /* at the end of a turn: asks this turn's question */
+void reads_flush(struct reads *reads); /* at the end of a turn: asks raft and the worker */
 void reads_tick(struct reads *reads);
 uint64_t reads_due_ns(const struct reads *reads); /* when to tick next; UINT64_MAX: never */
 unsigned reads_waiting(const struct reads *reads);

@@ -219,3 +219,17 @@ int applier_recall(struct applier *applier, uint64_t session, uint64_t sequence,
     map_write_abort(applier->map);
     return error;
 }
+
+int applier_recall_all(struct applier *applier, uint64_t session, session_result_fn *visit,
+                       void *arg)
+{
+    MDB_txn *txn;
+
+    CHECK(applier->txn == NULL);
+    int error = map_write_begin(applier->map, &txn);
+    if (error != 0)
+        return error;
+    error = sessions_recall_all(applier->sessions, txn, session, visit, arg);
+    map_write_abort(applier->map);
+    return error;
+}

@@ -67,5 +67,8 @@ void applier_set_lineage(struct applier *applier, const uint8_t lineage[RAFT_LIN
 /* A remembered result: E_NOT_FOUND. No transaction may be open. */
 int applier_recall(struct applier *applier, uint64_t session, uint64_t sequence,
                    struct session_result *result);
+/* All that are remembered of a session. Likewise. */
+int applier_recall_all(struct applier *applier, uint64_t session, session_result_fn *visit,
+                       void *arg);
 
 #endif

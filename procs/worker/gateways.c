@@ -1,5 +1,5 @@
-/* gateways.c - the links to this node's gateways: results after each commit, and those of before on
- * request. */
+/* gateways.c - the links to this node's gateways: results after each commit, those of before when a
+ * gateway says who it is, and how far this worker is for those who wait for that. */
 #include <string.h>
 
 #include "base/check.h"
@@ -33,6 +33,27 @@ static void gateways_send_result(struct worker_gateway *gateway, const struct ms
              LOG_U64("queued_bytes", link_queued_bytes(gateway->link)));
 }
 
+/* What the board shows is what reads go by. */
+static void gateways_tell_applied(struct worker_gateway *gateway)
+{
+    const struct worker *worker = gateway->worker;
+    const struct msg_applied_at msg = {.index =
+                                           board_read_applied(worker->board, worker->kind->proc)};
+
+    int error = msg_applied_at_send(gateway->link, &msg);
+    CHECK(error == 0 || error == E_PEER_DOWN || error == E_BUSY);
+    if (error == 0 && msg.index >= gateway->awaited_index)
+        gateway->awaited_index = 0;
+}
+
+void gateways_tell_waiting(struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->gateway_count; i++) {
+        if (worker->gateways[i].awaited_index != 0)
+            gateways_tell_applied(&worker->gateways[i]);
+    }
+}
+
 /* ---- results of the open transaction ---- */
 
 void gateways_note(struct worker *worker, const struct msg_apply *entry,
@@ -63,8 +84,9 @@ void gateways_send(struct worker *worker)
         const struct worker_reply *reply = &worker->replies[i];
         struct worker_gateway *gateway = gateways_find(worker, reply->session);
         if (gateway == NULL)
-            continue; /* gone meanwhile; if it comes back, it asks */
+            continue; /* gone meanwhile; if it comes back, it is told */
         const struct msg_result msg = {
+            .session = reply->session,
             .sequence = reply->sequence,
             .index = reply->index,
             .error = (uint64_t)reply->error,
@@ -79,22 +101,56 @@ void gateways_send(struct worker *worker)
     buf_shrink(&worker->details, DETAILS_KEEP_BYTES);
 }
 
+/* ---- results of before ---- */
+
+static void gateways_on_remembered(void *arg, uint64_t sequence,
+                                   const struct session_result *result)
+{
+    struct worker_gateway *gateway = arg;
+    const struct msg_result msg = {.session = gateway->session,
+                                   .sequence = sequence,
+                                   .index = result->index,
+                                   .error = (uint64_t)result->error,
+                                   .detail = result->detail};
+
+    gateways_send_result(gateway, &msg);
+}
+
 /* ---- links ---- */
+
+static void gateways_begin_anew(struct worker_gateway *gateway)
+{
+    gateway->session = 0;
+    gateway->awaited_index = 0;
+    gateway->drops_results = false;
+}
 
 static void gateways_on_up(void *arg, const struct link_peer *peer)
 {
-    struct worker_gateway *gateway = arg;
-
-    gateway->session = peer->start_id;
-    gateway->drops_results = false;
+    (void)peer;
+    gateways_begin_anew(arg);
 }
 
 static void gateways_on_down(void *arg)
 {
     struct worker_gateway *gateway = arg;
 
-    gateway->session = 0;
+    gateways_begin_anew(gateway);
     worker_sweep(gateway->worker); /* it may have died within a read */
+}
+
+static void gateways_on_session(struct worker_gateway *gateway, struct unpack *body)
+{
+    struct worker *worker = gateway->worker;
+    struct msg_session msg;
+
+    if (msg_session_decode(&msg, body) != 0)
+        return;
+    worker_commit(worker); /* what is told must hold */
+    gateway->session = msg.session;
+    int error = applier_recall_all(&worker->applier, msg.session, gateways_on_remembered, gateway);
+    if (error != 0)
+        worker_fail(worker, "recall", error);
 }
 
 static void gateways_on_recall(struct worker_gateway *gateway, struct unpack *body)
@@ -105,25 +161,44 @@ static void gateways_on_recall(struct worker_gateway *gateway, struct unpack *bo
 
     if (msg_recall_decode(&recall, body) != 0)
         return;
-    worker_commit(worker); /* what is told must hold */
+    worker_commit(worker);
     int error = applier_recall(&worker->applier, gateway->session, recall.sequence, &result);
     if (error == E_NOT_FOUND)
         return; /* comes in due time, or is proposed again */
     if (error != 0)
         worker_fail(worker, "recall", error);
-    const struct msg_result msg = {.sequence = recall.sequence,
-                                   .index = result.index,
-                                   .error = (uint64_t)result.error,
-                                   .detail = result.detail};
-    gateways_send_result(gateway, &msg);
+    gateways_on_remembered(gateway, recall.sequence, &result);
+}
+
+static void gateways_on_wait_applied(struct worker_gateway *gateway, struct unpack *body)
+{
+    struct worker *worker = gateway->worker;
+    struct msg_wait_applied msg;
+
+    if (msg_wait_applied_decode(&msg, body) != 0)
+        return;
+    worker_commit(worker);
+    if (msg.index <= board_read_applied(worker->board, worker->kind->proc))
+        gateways_tell_applied(gateway);
+    else if (msg.index > gateway->awaited_index)
+        gateway->awaited_index = msg.index;
 }
 
 static void gateways_on_message(void *arg, enum msg type, struct unpack *body)
 {
-    if (type == MSG_RECALL)
+    switch (type) {
+    case MSG_SESSION:
+        gateways_on_session(arg, body);
+        break;
+    case MSG_RECALL:
         gateways_on_recall(arg, body);
-    else
+        break;
+    case MSG_WAIT_APPLIED:
+        gateways_on_wait_applied(arg, body);
+        break;
+    default:
         unpack_refuse(body);
+    }
 }
 
 int gateways_open(struct worker *worker)

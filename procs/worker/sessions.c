@@ -305,3 +305,21 @@ int sessions_recall(struct sessions *sessions, MDB_txn *txn, uint64_t session_id
         return E_NOT_FOUND;
     return sessions_answer(sessions, session, txn, sequence, slot, result);
 }
+
+int sessions_recall_all(struct sessions *sessions, MDB_txn *txn, uint64_t session_id,
+                        session_result_fn *visit, void *arg)
+{
+    const struct session *session = sessions_find(sessions, session_id);
+
+    for (uint64_t i = 0; session != NULL && i < session->capacity; i++) {
+        struct session_result result;
+        uint64_t sequence = session->floor + i, slot = session_peek(session, sequence);
+        if (slot == 0)
+            continue;
+        int error = sessions_answer(sessions, session, txn, sequence, slot, &result);
+        if (error != 0)
+            return error;
+        visit(arg, sequence, &result);
+    }
+    return 0;
+}

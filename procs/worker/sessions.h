@@ -69,6 +69,11 @@ int sessions_store(struct sessions *sessions, MDB_txn *txn);
 int sessions_recall(struct sessions *sessions, MDB_txn *txn, uint64_t session, uint64_t sequence,
                     struct session_result *result);
 
+/* Likewise all that are remembered of a session, in order; none of one that is not known. */
+typedef void session_result_fn(void *arg, uint64_t sequence, const struct session_result *result);
+int sessions_recall_all(struct sessions *sessions, MDB_txn *txn, uint64_t session,
+                        session_result_fn *visit, void *arg);
+
 unsigned sessions_count(const struct sessions *sessions);
 
 #endif

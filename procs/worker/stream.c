@@ -61,10 +61,7 @@ static void stream_on_resume_ok(struct worker *worker, struct unpack *body)
     applier_set_lineage(applier, msg.lineage);
     worker->stream = STREAM_FLOWING;
     worker->told_index = applier->last_index;
-    /* Only now is it certain that our state is this log's. The board may know more of an earlier
-     * life: indexes that moved past other workers' entries and were not stored. */
-    if (board_read_applied(worker->board, worker->kind->proc) < applier->last_index)
-        board_write_applied(worker->board, worker->kind->proc, applier->last_index);
+    worker_publish(worker); /* only now is it certain that our state is this log's */
     LOG_INFO("stream_resumed", LOG_U64("applied_index", applier->last_index));
 }
 

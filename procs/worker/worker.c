@@ -118,6 +118,15 @@ static void worker_on_sweep_timer(void *arg)
     worker_settle(worker);
 }
 
+void worker_publish(struct worker *worker)
+{
+    const enum proc proc = worker->kind->proc;
+
+    if (board_read_applied(worker->board, proc) < worker->applier.last_index)
+        board_write_applied(worker->board, proc, worker->applier.last_index);
+    gateways_tell_waiting(worker);
+}
+
 void worker_commit(struct worker *worker)
 {
     struct applier *applier = &worker->applier;
@@ -128,7 +137,7 @@ void worker_commit(struct worker *worker)
     int error = has_to_write || worker_may_write(worker, 0) ? applier_commit(applier) : 0;
     if (error != 0)
         worker_fail(worker, "commit", error);
-    board_write_applied(worker->board, worker->kind->proc, applier->last_index);
+    worker_publish(worker);
     gateways_send(worker);
     stream_tell_applied(worker);
     if (worker->sweep_timer.due_ns == 0) /* an idle worker does not wake up */

@@ -22,7 +22,8 @@ enum stream_state {
 struct worker_gateway {
     struct worker *worker;
     struct link *link;
-    uint64_t session; /* its start id while it is connected, else 0 */
+    uint64_t session;       /* as it has told on this connection; 0: not yet */
+    uint64_t awaited_index; /* it wants to know when this is applied; 0: no more */
     bool drops_results;
 };
 
@@ -64,6 +65,10 @@ struct worker {
 /* worker.c */
 void worker_apply(struct worker *worker, const struct msg_apply *entry);
 void worker_commit(struct worker *worker); /* what is open, and tells everybody */
+/* Puts the applied index on the board, and tells those who wait for it. The board may know more of
+ * an earlier life of this process: indexes that moved past other workers' entries and were not
+ * stored. It is true still, and is not taken back. */
+void worker_publish(struct worker *worker);
 /* Whether there is room for a transaction with so many bytes of commands. Decides only when
  * something is applied, never how. */
 bool worker_may_write(const struct worker *worker, uint64_t bytes);
@@ -83,7 +88,8 @@ void stream_tell_applied(struct worker *worker);
 int gateways_open(struct worker *worker);
 void gateways_note(struct worker *worker, const struct msg_apply *entry,
                    const struct session_result *result);
-void gateways_send(struct worker *worker); /* what was noted */
+void gateways_send(struct worker *worker);         /* what was noted */
+void gateways_tell_waiting(struct worker *worker); /* those who wait for this worker */
 bool gateways_are_idle(struct worker *worker);
 
 #endif

@@ -77,7 +77,8 @@ static struct link *fake_worker(struct fake *fake, enum proc worker)
 
 static void fake_send_result(struct fake *fake, enum proc worker, const struct fake_result *result)
 {
-    const struct msg_result msg = {.sequence = result->sequence,
+    const struct msg_result msg = {.session = result->session,
+                                   .sequence = result->sequence,
                                    .index = result->index,
                                    .error = (uint64_t)result->error,
                                    .detail = slice_text(result->detail)};
@@ -211,18 +212,78 @@ struct fake_worker_arg {
 
 static struct fake_worker_arg fake_args[PROC_WORKER_COUNT];
 
-static void fake_on_worker_message(void *arg, enum msg type, struct unpack *body)
+/* All that is remembered of the session, and from then on each result. */
+static void fake_on_session(struct fake *fake, enum proc worker, struct unpack *body)
 {
-    struct fake_worker_arg *worker = arg;
-    struct fake *fake = worker->fake;
+    struct msg_session msg;
+    cr_assert_eq(msg_session_decode(&msg, body), 0);
+    if (worker == PROC_STORAGE) {
+        fake->session = msg.session;
+        fake->announced++;
+    }
+    for (unsigned i = 0; i < fake->result_count; i++) {
+        if (fake->results[i].session == msg.session && !fake->results_are_lost)
+            fake_send_result(fake, worker, &fake->results[i]);
+    }
+}
+
+static void fake_on_recall(struct fake *fake, enum proc worker, struct unpack *body)
+{
     struct msg_recall msg;
-    cr_assert_eq(type, MSG_RECALL);
     cr_assert_eq(msg_recall_decode(&msg, body), 0);
     fake->recalls++;
     for (unsigned i = 0; i < fake->result_count; i++) {
         if (fake->results[i].sequence == msg.sequence)
-            fake_send_result(fake, worker->worker, &fake->results[i]);
+            fake_send_result(fake, worker, &fake->results[i]);
     }
+}
+
+void fake_tell_applied(struct fake *fake)
+{
+    const struct msg_applied_at msg = {board_read_applied(fake->board, PROC_STORAGE)};
+    struct link *link = fake_worker(fake, PROC_STORAGE);
+    if (fake->awaited_index == 0 || link == NULL || !link_is_up(link) || fake->worker_is_silent)
+        return;
+    cr_assert_eq(msg_applied_at_send(link, &msg), 0);
+    if (msg.index >= fake->awaited_index)
+        fake->awaited_index = 0;
+}
+
+static void fake_on_wait_applied(struct fake *fake, enum proc worker, struct unpack *body)
+{
+    struct msg_wait_applied msg;
+    cr_assert_eq(worker, PROC_STORAGE);
+    cr_assert_eq(msg_wait_applied_decode(&msg, body), 0);
+    fake->awaits++;
+    if (msg.index > fake->awaited_index)
+        fake->awaited_index = msg.index;
+    if (msg.index <= board_read_applied(fake->board, PROC_STORAGE)) {
+        const struct msg_applied_at told = {board_read_applied(fake->board, PROC_STORAGE)};
+        cr_assert_eq(msg_applied_at_send(fake_worker(fake, PROC_STORAGE), &told), 0);
+    }
+}
+
+static void fake_on_worker_message(void *arg, enum msg type, struct unpack *body)
+{
+    struct fake_worker_arg *worker = arg;
+    if (type == MSG_SESSION)
+        fake_on_session(worker->fake, worker->worker, body);
+    else if (type == MSG_RECALL)
+        fake_on_recall(worker->fake, worker->worker, body);
+    else if (type == MSG_WAIT_APPLIED)
+        fake_on_wait_applied(worker->fake, worker->worker, body);
+    else
+        cr_assert_fail("a worker was sent %s", msg_name(type));
+}
+
+static void fake_on_worker_up(void *arg, const struct link_peer *peer)
+{
+    struct fake_worker_arg *worker = arg;
+    (void)peer;
+    if (worker->worker != PROC_STORAGE)
+        return;
+    worker->fake->session = 0;
+    worker->fake->awaited_index = 0;
 }
 
 static void fake_open_link(struct fake *fake, struct link **out, enum proc self, uint64_t start_id)
@@ -241,7 +302,8 @@ static void fake_open_link(struct fake *fake, struct link **out, enum proc self,
     } else {
         struct fake_worker_arg *arg = &fake_args[PROC_WORKER_SLOT(self)];
         *arg = (struct fake_worker_arg){fake, self};
-        options.handlers = (struct link_handlers){.on_message = fake_on_worker_message};
+        options.handlers = (struct link_handlers){.on_up = fake_on_worker_up,
+                                                  .on_message = fake_on_worker_message};
         options.arg = arg;
     }
     cr_assert_eq(link_open(out, &options), 0);
@@ -431,17 +493,22 @@ static void fake_check_log(const struct fake *fake)
     cr_expect(!is_alarmed);
 }
 
-bool fake_log_contains(const struct fake *fake, const char *text)
+unsigned fake_log_count(const struct fake *fake, const char *text)
 {
     char path[128], line[4096];
-    bool found = false;
+    unsigned count = 0;
     snprintf(path, sizeof(path), "%s/log", fake->dir);
     FILE *file = fopen(path, "r");
     cr_assert_not_null(file);
-    while (!found && fgets(line, sizeof(line), file) != NULL)
-        found = strstr(line, text) != NULL;
+    while (fgets(line, sizeof(line), file) != NULL)
+        count += strstr(line, text) != NULL;
     fclose(file);
-    return found;
+    return count;
+}
+
+bool fake_log_contains(const struct fake *fake, const char *text)
+{
+    return fake_log_count(fake, text) > 0;
 }
 
 void fake_stop(struct fake *fake)

@@ -52,7 +52,10 @@ struct fake {
     bool leader_is_known;
     bool answers_reads; /* READ_INDEX; else they are held: fake_answer_reads */
     bool has_lease;
-    bool results_are_lost; /* storage applies, and says nothing */
+    bool results_are_lost;  /* storage applies, and says nothing */
+    bool worker_is_silent;  /* storage tells nobody how far it is */
+    uint64_t session;       /* as the gateway has told storage; 0: not on this connection */
+    uint64_t awaited_index; /* by the gateway; 0: nothing */
     uint64_t held_reads[FAKE_HELD_MAX];
     unsigned held_read_count;
 
@@ -63,7 +66,7 @@ struct fake {
     struct fake_result results[FAKE_RESULTS_MAX];
     unsigned result_count;
 
-    unsigned proposals, recalls, questions, applied; /* seen so far */
+    unsigned proposals, recalls, questions, applied, awaits, announced; /* seen so far */
     uint64_t last_floor;
     bool is_ready;         /* the gateway has said so */
     bool heartbeat_echoed; /* it has answered one */
@@ -99,6 +102,7 @@ void fake_pass_ms(struct fake *fake, uint64_t ms); /* turns for so long */
 void fake_set_lease(struct fake *fake, bool has_lease); /* one without end */
 void fake_say_leader(struct fake *fake, bool is_known); /* with a new term */
 void fake_apply_held(struct fake *fake);
+void fake_tell_applied(struct fake *fake); /* a gateway that waits for it */
 void fake_answer_reads(struct fake *fake);
 void fake_restart_raft(struct fake *fake);
 void fake_restart_storage(struct fake *fake);
@@ -107,6 +111,7 @@ void fake_reload(struct fake *fake, const char *settings);
 bool fake_gateway_has_ended(struct fake *fake, int *status);
 
 bool fake_log_contains(const struct fake *fake, const char *text);
+unsigned fake_log_count(const struct fake *fake, const char *text); /* lines */
 
 /* An API key straight into the map. */
 void fake_add_key(struct fake *fake, const char *name, char out[TOKEN_APIKEY_BYTES]);

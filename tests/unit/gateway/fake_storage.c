@@ -156,6 +156,7 @@ void fake_storage_reach(struct fake *fake)
         cr_assert_eq(map_write_commit(fake->map, fake->index), 0);
     }
     board_write_applied(fake->board, PROC_STORAGE, fake->index);
+    fake_tell_applied(fake);
 }
 
 void fake_add_key(struct fake *fake, const char *name, char out[TOKEN_APIKEY_BYTES])

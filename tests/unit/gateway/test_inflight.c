@@ -23,7 +23,8 @@ static struct sent sent[SENT_MAX];
 static unsigned sent_count, recall_count;
 static uint64_t recalled[SENT_MAX];
 static uint64_t now_ns;
-static int wire_error; /* what the wire answers */
+static uint64_t session; /* of the results */
+static int wire_error;   /* what the wire answers */
 
 static int wire_propose(void *arg, struct slice bytes)
 {
@@ -77,6 +78,7 @@ static void start(void)
     const struct inflight_wire wire = {
         .propose = wire_propose, .recall = wire_recall, .now_ns = wire_now};
     now_ns = 1000 * NS_PER_S;
+    session = SESSION;
     inflight = inflight_new(SESSION, &wire);
 }
 
@@ -120,7 +122,7 @@ static uint64_t add(struct told *told)
 static void result(enum proc worker, uint64_t sequence, uint64_t index, int error)
 {
     const struct inflight_outcome outcome = {error, index, slice_of(NULL, 0)};
-    inflight_on_result(inflight, worker, sequence, &outcome);
+    inflight_on_result(inflight, worker, session, sequence, &outcome);
 }
 
 static const struct sent *last(void)
@@ -129,15 +131,21 @@ static const struct sent *last(void)
     return &sent[sent_count - 1];
 }
 
-/* A leader, and the session open at every worker. */
-static void serve(void)
+/* The session is open at every worker. */
+static void confirm(void)
 {
-    inflight_on_leader(inflight, 1, true);
     cr_assert_eq(last()->operation, COMMAND_SESSION_OPEN);
     cr_assert_eq(last()->parts, EVERY_WORKER);
     uint64_t sequence = last()->sequence;
     for (int worker = PROC_FIRST_WORKER; worker <= PROC_LAST_WORKER; worker++)
         result((enum proc)worker, sequence, 1, 0);
+}
+
+/* A leader, and the session open. */
+static void serve(void)
+{
+    inflight_on_leader(inflight, true);
+    confirm();
 }
 
 static void pass(uint64_t ns)
@@ -162,7 +170,7 @@ Test(inflight, a_write_is_proposed_at_once_and_ends_with_its_result)
     cr_assert_eq(last()->sequence, ticket);
     cr_assert_eq(last()->session, SESSION);
     const struct inflight_outcome outcome = {0, 42, slice_text("7")};
-    inflight_on_result(inflight, PROC_STORAGE, ticket, &outcome);
+    inflight_on_result(inflight, PROC_STORAGE, SESSION, ticket, &outcome);
     expect_told(&told, 0);
     cr_assert_eq(told.index, 42);
     cr_assert_str_eq(told.detail, "7");
@@ -226,7 +234,7 @@ Test(inflight, nothing_is_proposed_before_the_session_is_confirmed)
     struct told told;
     uint64_t ticket = add(&told);
     cr_assert_eq(sent_count, 0);
-    inflight_on_leader(inflight, 1, true);
+    inflight_on_leader(inflight, true);
     cr_assert_eq(sent_count, 1);
     cr_assert_eq(last()->operation, COMMAND_SESSION_OPEN);
     result(PROC_CACHEQ, last()->sequence, 1, 0);
@@ -239,7 +247,7 @@ Test(inflight, nothing_is_proposed_before_the_session_is_confirmed)
 Test(inflight, a_worker_that_does_not_answer_is_asked_again_and_holds_up_nobody)
 {
     struct told told;
-    inflight_on_leader(inflight, 1, true);
+    inflight_on_leader(inflight, true);
     uint64_t opening = last()->sequence;
     result(PROC_STORAGE, opening, 1, 0);
     result(PROC_EVENTS, opening, 1, 0);
@@ -269,7 +277,7 @@ Test(inflight, an_opening_is_numbered_below_what_waits_for_it)
     struct told told[2];
     uint64_t first = add(&told[0]); /* before there is a leader */
     add(&told[1]);
-    inflight_on_leader(inflight, 1, true);
+    inflight_on_leader(inflight, true);
     cr_assert_eq(last()->operation, COMMAND_SESSION_OPEN);
     cr_assert_lt(last()->sequence, first); /* a worker applies nothing below it */
     cr_assert_leq(last()->floor, last()->sequence);
@@ -278,7 +286,7 @@ Test(inflight, an_opening_is_numbered_below_what_waits_for_it)
 Test(inflight, any_result_says_that_the_worker_knows_the_session)
 {
     struct told told;
-    inflight_on_leader(inflight, 1, true);
+    inflight_on_leader(inflight, true);
     result(PROC_STORAGE, last()->sequence, 4, E_OUTCOME_UNKNOWN); /* below its floor: it has one */
     uint64_t ticket = add(&told);
     cr_assert_eq(last()->sequence, ticket);
@@ -286,7 +294,7 @@ Test(inflight, any_result_says_that_the_worker_knows_the_session)
 
 Test(inflight, a_worker_that_comes_late_is_asked_at_once)
 {
-    inflight_on_leader(inflight, 1, true);
+    inflight_on_leader(inflight, true);
     inflight_on_worker_up(inflight, PROC_STORAGE); /* it may have had nobody to tell */
     cr_assert_eq(sent_count, 2);
     cr_assert_eq(last()->operation, COMMAND_SESSION_OPEN);
@@ -299,7 +307,7 @@ Test(inflight, when_the_session_cannot_be_opened_for_lack_of_room_writes_are_tol
 {
     struct told told;
     add(&told);
-    inflight_on_leader(inflight, 1, true);
+    inflight_on_leader(inflight, true);
     inflight_on_refuse(inflight, SESSION, last()->sequence, E_STORAGE_FULL);
     expect_told(&told, E_STORAGE_FULL);
     pass(INFLIGHT_OPEN_MIN_MS * NS_PER_MS);
@@ -317,9 +325,12 @@ Test(inflight, a_forgotten_session_is_followed_by_a_new_one_that_does_the_work)
     cr_assert_not(inflight_wants_renewal(inflight));
     result(PROC_STORAGE, tickets[1], 9, E_SESSION_EXPIRED);
     cr_assert(inflight_wants_renewal(inflight));
-    inflight_renew(inflight, SESSION + 1);
+    inflight_renew(inflight, ++session);
+    cr_assert_eq(inflight_session(inflight), SESSION + 1);
     cr_assert_not(inflight_wants_renewal(inflight));
-    serve();
+    cr_assert_eq(sent_count, 4); /* the leader is still there */
+    cr_assert_eq(last()->session, SESSION + 1);
+    confirm();
     cr_assert_eq(sent_count, 7);
     for (unsigned i = 4; i < 7; i++) {
         cr_assert_eq(sent[i].session, SESSION + 1);
@@ -335,16 +346,34 @@ Test(inflight, a_forgotten_session_leaves_unknown_what_may_have_been_applied_bef
     struct told twice, recalled_one;
     serve();
     uint64_t ticket = add(&twice);
-    inflight_on_raft_down(inflight);
-    inflight_on_leader(inflight, 2, true); /* a second copy */
+    inflight_on_leader(inflight, true); /* a second copy */
     result(PROC_STORAGE, ticket, 9, E_SESSION_EXPIRED);
     expect_told(&twice, E_OUTCOME_UNKNOWN);
-    inflight_renew(inflight, SESSION + 1);
-    serve();
+    inflight_renew(inflight, ++session);
+    confirm();
     ticket = add(&recalled_one);
-    inflight_on_worker_up(inflight, PROC_STORAGE); /* its result may have been lost */
+    pass(INFLIGHT_RECALL_MS * NS_PER_MS); /* its result may have been lost */
+    cr_assert_eq(recall_count, 1);
     result(PROC_STORAGE, ticket, 9, E_SESSION_EXPIRED);
     expect_told(&recalled_one, E_OUTCOME_UNKNOWN);
+}
+
+Test(inflight, a_result_of_an_earlier_session_is_ignored)
+{
+    struct told told;
+    serve();
+    uint64_t ticket = add(&told);
+    result(PROC_STORAGE, ticket, 9, E_SESSION_EXPIRED);
+    inflight_renew(inflight, SESSION + 1);
+    result(PROC_STORAGE, last()->sequence, 10, 0); /* confirms nothing */
+    cr_assert_eq(last()->operation, COMMAND_SESSION_OPEN);
+    result(PROC_STORAGE, ticket, 10, E_CONFLICT);
+    cr_assert_eq(told.count, 0);
+    session = SESSION + 1;
+    confirm();
+    cr_assert_eq(last()->sequence, ticket);
+    result(PROC_STORAGE, ticket, 11, 0);
+    expect_told(&told, 0);
 }
 
 /* ---- raft comes and goes ---- */
@@ -360,25 +389,33 @@ Test(inflight, what_is_open_is_proposed_again_in_order_after_a_reconnect)
     unsigned before = sent_count;
     inflight_on_raft_down(inflight);
     cr_assert_eq(sent_count, before);
-    inflight_on_leader(inflight, 1, true); /* of the same term: it is a new connection */
+    inflight_on_leader(inflight, true); /* of the same term: it is a new connection */
     cr_assert_eq(sent_count, before + 2);
     cr_assert_eq(sent[before].sequence, tickets[0]);
     cr_assert_eq(sent[before + 1].sequence, tickets[2]);
 }
 
-Test(inflight, a_new_leader_gets_everything_open_again)
+Test(inflight, everything_open_is_proposed_again_each_time_raft_says_so)
 {
-    struct told told;
+    struct told told[2];
     serve();
-    uint64_t ticket = add(&told);
+    uint64_t first = add(&told[0]);
     unsigned before = sent_count;
-    inflight_on_leader(inflight, 1, true); /* nothing new */
-    cr_assert_eq(sent_count, before);
-    inflight_on_leader(inflight, 2, true);
+    inflight_on_leader(inflight, true); /* a new leader, or a way to the old one that was cut */
     cr_assert_eq(sent_count, before + 1);
-    cr_assert_eq(last()->sequence, ticket);
-    inflight_on_leader(inflight, 3, false);
-    cr_assert_eq(sent_count, before + 1);
+    cr_assert_eq(last()->sequence, first);
+    uint64_t second = add(&told[1]);
+    inflight_on_leader(inflight, false);
+    cr_assert_eq(sent_count, before + 2);
+    inflight_on_leader(inflight, true);
+    cr_assert_eq(sent_count, before + 4);
+    cr_assert_eq(sent[before + 2].sequence, first);
+    cr_assert_eq(last()->sequence, second);
+    result(PROC_STORAGE, first, 5, 0);
+    result(PROC_STORAGE, first, 5, 0); /* of a second copy */
+    result(PROC_STORAGE, second, 6, 0);
+    expect_told(&told[0], 0);
+    expect_told(&told[1], 0);
 }
 
 Test(inflight, without_a_leader_a_write_waits_and_then_nothing_was_written)
@@ -397,11 +434,11 @@ Test(inflight, refused_for_want_of_a_leader_waits_for_one)
     struct told told;
     serve();
     uint64_t ticket = add(&told);
-    inflight_on_leader(inflight, 1, false);
+    inflight_on_leader(inflight, false);
     inflight_on_refuse(inflight, SESSION, ticket, E_NO_LEADER);
     cr_assert_eq(told.count, 0);
     unsigned before = sent_count;
-    inflight_on_leader(inflight, 2, true);
+    inflight_on_leader(inflight, true);
     cr_assert_eq(sent_count, before + 1);
     result(PROC_STORAGE, ticket, 5, 0);
     expect_told(&told, 0);
@@ -412,7 +449,7 @@ Test(inflight, when_every_copy_was_refused_nothing_was_written)
     struct told told;
     serve();
     uint64_t ticket = add(&told);
-    inflight_on_leader(inflight, 1, false);
+    inflight_on_leader(inflight, false);
     inflight_on_refuse(inflight, SESSION, ticket, E_NO_LEADER);
     pass(PATIENCE_NS);
     expect_told(&told, E_NO_LEADER);
@@ -423,11 +460,40 @@ Test(inflight, when_one_copy_was_not_refused_the_outcome_is_unknown)
     struct told told;
     serve();
     uint64_t ticket = add(&told);
-    inflight_on_leader(inflight, 2, true); /* two copies */
-    inflight_on_leader(inflight, 2, false);
+    inflight_on_leader(inflight, true); /* two copies */
+    inflight_on_leader(inflight, false);
     inflight_on_refuse(inflight, SESSION, ticket, E_NO_LEADER);
     pass(PATIENCE_NS);
     expect_told(&told, E_OUTCOME_UNKNOWN);
+}
+
+Test(inflight, refused_in_three_copies_a_write_is_surely_not_done)
+{
+    struct told told;
+    serve();
+    uint64_t ticket = add(&told);
+    for (unsigned i = 0; i < 2; i++)
+        inflight_on_leader(inflight, true);
+    inflight_on_leader(inflight, false);
+    for (unsigned i = 0; i < 3; i++) {
+        pass(PATIENCE_NS / 10);
+        inflight_on_refuse(inflight, SESSION, ticket, E_NO_LEADER);
+    }
+    inflight_on_refuse(inflight, SESSION, ticket, E_NO_LEADER); /* of no copy that we know */
+    pass(PATIENCE_NS);
+    expect_told(&told, E_NO_LEADER);
+}
+
+Test(inflight, a_full_disk_is_told_only_when_no_copy_is_left_under_way)
+{
+    struct told told;
+    serve();
+    uint64_t ticket = add(&told);
+    inflight_on_leader(inflight, true); /* two copies */
+    inflight_on_refuse(inflight, SESSION, ticket, E_STORAGE_FULL);
+    cr_assert_eq(told.count, 0);
+    inflight_on_refuse(inflight, SESSION, ticket, E_STORAGE_FULL);
+    expect_told(&told, E_STORAGE_FULL);
 }
 
 Test(inflight, what_went_down_with_raft_is_unknown_even_when_its_second_copy_is_refused)
@@ -436,7 +502,7 @@ Test(inflight, what_went_down_with_raft_is_unknown_even_when_its_second_copy_is_
     serve();
     uint64_t ticket = add(&told);
     inflight_on_raft_down(inflight);
-    inflight_on_leader(inflight, 2, true);
+    inflight_on_leader(inflight, true);
     inflight_on_refuse(inflight, SESSION, ticket, E_STORAGE_FULL);
     cr_assert_eq(told.count, 0); /* the first copy may be in the log */
     result(PROC_STORAGE, ticket, 8, 0);
@@ -444,7 +510,7 @@ Test(inflight, what_went_down_with_raft_is_unknown_even_when_its_second_copy_is_
 
     ticket = add(&told);
     inflight_on_raft_down(inflight);
-    inflight_on_leader(inflight, 3, true);
+    inflight_on_leader(inflight, true);
     inflight_on_refuse(inflight, SESSION, ticket, E_STORAGE_FULL);
     pass(PATIENCE_NS);
     expect_told(&told, E_OUTCOME_UNKNOWN);
@@ -526,19 +592,16 @@ Test(inflight, refusals_of_another_session_or_of_nothing_are_ignored)
 
 /* ---- a worker comes and goes ---- */
 
-Test(inflight, a_worker_that_is_back_is_asked_for_what_is_open)
+Test(inflight, a_worker_that_is_back_tells_by_itself)
 {
-    struct told told[3];
+    struct told told[2];
     serve();
-    uint64_t first = add(&told[0]), second = add(&told[1]);
-    wire_error = E_BUSY;
-    add(&told[2]); /* never sent: nothing to recall */
-    inflight_on_worker_up(inflight, PROC_STORAGE);
-    cr_assert_eq(recall_count, 2);
-    cr_assert_eq(recalled[0], first);
-    cr_assert_eq(recalled[1], second);
-    inflight_on_worker_up(inflight, PROC_CACHEQ); /* concerned by none of them */
-    cr_assert_eq(recall_count, 2);
+    uint64_t first = add(&told[0]);
+    add(&told[1]);
+    unsigned before = sent_count;
+    inflight_on_worker_up(inflight, PROC_STORAGE); /* it has been told our session */
+    cr_assert_eq(recall_count, 0);
+    cr_assert_eq(sent_count, before);
     result(PROC_STORAGE, first, 4, 0);
     expect_told(&told[0], 0);
 }

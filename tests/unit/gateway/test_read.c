@@ -17,6 +17,9 @@ static uint64_t now_ns;
 static uint64_t questions[64];
 static unsigned question_count;
 static int ask_error;
+static uint64_t awaited[64];
+static unsigned awaited_count;
+static int await_error;
 
 static int wire_ask(void *arg, uint64_t question)
 {
@@ -24,6 +27,14 @@ static int wire_ask(void *arg, uint64_t question)
     if (ask_error == 0)
         questions[question_count++] = question;
     return ask_error;
+}
+
+static int wire_await(void *arg, uint64_t index)
+{
+    (void)arg;
+    if (await_error == 0)
+        awaited[awaited_count++] = index;
+    return await_error;
 }
 
 static uint64_t wire_now(void *arg)
@@ -46,7 +57,7 @@ static void write_lease(uint64_t term, uint64_t end_ns, uint64_t commit)
 
 static void start(void)
 {
-    const struct read_wire wire = {.ask = wire_ask, .now_ns = wire_now};
+    const struct read_wire wire = {.ask = wire_ask, .await = wire_await, .now_ns = wire_now};
     strcpy(dir, "/tmp/insi-read-XXXXXX");
     cr_assert_not_null(mkdtemp(dir));
     snprintf(board_path, sizeof(board_path), "%s/board", dir);
@@ -191,12 +202,24 @@ Test(read, a_state_behind_the_announced_commit_is_not_read)
     struct look look = {0};
     make_map();
     apply(4);
-    board_write_applied(board, PROC_STORAGE, 5); /* whatever the board says */
     write_lease(1, BOARD_LEASE_FOREVER, 5);
     cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), E_BUSY);
     cr_assert_eq(look.count, 0);
     apply(5);
     cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), 0);
+}
+
+Test(read, entries_of_other_workers_keep_no_read_waiting)
+{
+    struct look look = {0};
+    make_map();
+    apply(4);
+    write_lease(1, BOARD_LEASE_FOREVER, 9);
+    board_write_applied(board, PROC_STORAGE, 9); /* the worker does not store that at once */
+    cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), 0);
+    cr_assert_eq(try_read(READ_AT_INDEX, 9, &look), 0);
+    cr_assert_eq(look.index, 4);
+    cr_assert_eq(try_read(READ_AT_INDEX, 10, &look), E_BUSY);
 }
 
 Test(read, a_state_that_its_worker_does_not_vouch_for_is_not_read)
@@ -235,22 +258,40 @@ Test(read, a_map_that_is_not_there_yet_is_waited_for)
     cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), 0);
 }
 
+static void replace_map(void)
+{
+    board_write_applied(board, PROC_STORAGE, 0);
+    map_close(&writer);
+    cr_assert_eq(path_remove_tree(folder), 0);
+    make_map();
+    board_raise_generation(board, PROC_STORAGE);
+}
+
 Test(read, a_map_that_was_replaced_is_opened_anew)
 {
     struct look look = {0};
     make_map();
     apply(7);
     cr_assert_eq(try_read(READ_STALE, 0, &look), 0);
-    map_close(&writer);
-    cr_assert_eq(path_remove_tree(folder), 0);
-    make_map();
+    replace_map();
     apply(2);
-    board_raise_generation(board, PROC_STORAGE);
     cr_assert_eq(try_read(READ_STALE, 0, &look), 0);
     cr_assert_eq(look.index, 2);
     cr_assert_eq(try_read(READ_AT_INDEX, 7, &look), E_BUSY); /* it has yet to catch up */
     apply(7);
     cr_assert_eq(try_read(READ_AT_INDEX, 7, &look), 0);
+}
+
+Test(read, an_index_of_a_map_that_is_gone_counts_nothing)
+{
+    struct look look = {0};
+    make_map();
+    apply(7);
+    cr_assert_eq(try_read(READ_AT_INDEX, 7, &look), 0);
+    board_write_applied(board, PROC_STORAGE, 0); /* about to be thrown away */
+    cr_assert_eq(try_read(READ_AT_INDEX, 7, &look), E_BUSY);
+    cr_assert_eq(try_read(READ_STALE, 0, &look), 0);
+    cr_assert_eq(look.index, 7); /* still the old one */
 }
 
 /* ---- waiting ---- */
@@ -323,24 +364,119 @@ Test(read, a_later_answer_serves_earlier_questions_but_never_the_other_way_round
     cr_assert_eq(second.woken, 1);
 }
 
+/* The worker applies up to the index and says so. */
+static void apply_and_tell(uint64_t index)
+{
+    apply(index);
+    reads_on_applied(reads, index);
+}
+
 Test(read, a_read_waits_until_the_worker_has_applied_the_index)
 {
     struct waiter waiter;
     make_map();
     apply(5);
+    reads_on_worker_up(reads);
     reads_on_leader(reads, true);
     begin(&waiter, READ_LINEARIZABLE);
     reads_flush(reads);
     reads_on_answer(reads, questions[0], 0, 8);
     cr_assert_eq(waiter.woken, 0);
-    apply(7);
-    reads_on_worker(reads);
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 1);
+    cr_assert_eq(awaited[0], 8);
+    cr_assert_eq(reads_due_ns(reads), now_ns + NS_PER_S); /* nothing polls */
+    apply_and_tell(7);
+    reads_flush(reads);
     cr_assert_eq(waiter.woken, 0);
-    cr_assert_leq(reads_due_ns(reads), now_ns + READ_RECHECK_US * 1000ull);
-    apply(8);
-    reads_tick(reads);
+    cr_assert_eq(awaited_count, 1); /* it goes on telling */
+    apply_and_tell(8);
     cr_assert_eq(waiter.woken, 1);
     cr_assert_eq(waiter.error, 0);
+    cr_assert_eq(waiter.mode, READ_AT_INDEX);
+    cr_assert_eq(waiter.index, 8);
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 1);
+}
+
+Test(read, the_worker_is_asked_once_for_all_and_again_for_more)
+{
+    struct waiter waiters[3];
+    make_map();
+    apply(5);
+    reads_on_worker_up(reads);
+    reads_on_leader(reads, true);
+    for (unsigned i = 0; i < 3; i++) {
+        begin(&waiters[i], READ_LINEARIZABLE);
+        reads_flush(reads);
+    }
+    reads_on_answer(reads, questions[0], 0, 8);
+    reads_on_answer(reads, questions[1], 0, 10);
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 1);
+    cr_assert_eq(awaited[0], 10);
+    reads_on_answer(reads, questions[2], 0, 12);
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 2);
+    cr_assert_eq(awaited[1], 12);
+    apply_and_tell(9);
+    cr_assert_eq(waiters[0].woken + waiters[1].woken + waiters[2].woken, 1);
+    apply_and_tell(20);
+    cr_assert_eq(waiters[0].woken + waiters[1].woken + waiters[2].woken, 3);
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 2);
+    begin(&waiters[0], READ_LINEARIZABLE); /* an earlier wait's index is forgotten */
+    reads_flush(reads);
+    reads_on_answer(reads, questions[3], 0, 21);
+    reads_flush(reads);
+    cr_assert_eq(awaited[2], 21);
+}
+
+Test(read, a_worker_that_went_is_asked_again_when_it_is_back)
+{
+    struct waiter waiter;
+    make_map();
+    apply(5);
+    reads_on_worker_up(reads);
+    reads_on_leader(reads, true);
+    begin(&waiter, READ_LINEARIZABLE);
+    reads_flush(reads);
+    reads_on_answer(reads, questions[0], 0, 8);
+    reads_flush(reads);
+    reads_on_worker_down(reads);
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 1);
+    reads_on_worker_up(reads);
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 2);
+    cr_assert_eq(awaited[1], 8);
+    apply(8); /* and it dies before it can tell */
+    reads_on_worker_down(reads);
+    cr_assert_eq(waiter.woken, 0);
+    reads_on_worker_up(reads);
+    cr_assert_eq(waiter.woken, 1);
+}
+
+Test(read, a_worker_that_cannot_be_asked_now_is_asked_a_moment_later)
+{
+    struct waiter waiter;
+    make_map();
+    reads_on_worker_up(reads);
+    reads_on_leader(reads, true);
+    begin(&waiter, READ_LINEARIZABLE);
+    reads_flush(reads);
+    reads_on_answer(reads, questions[0], 0, 8);
+    await_error = E_BUSY;
+    reads_flush(reads);
+    await_error = 0;
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 0);
+    now_ns = reads_due_ns(reads);
+    reads_tick(reads);
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 1);
+    apply_and_tell(8);
+    cr_assert_eq(waiter.woken, 1);
 }
 
 Test(read, without_a_leader_a_read_waits_for_one_and_then_for_its_deadline)
@@ -404,11 +540,82 @@ Test(read, a_stale_read_waits_for_the_map_only)
     cr_assert_eq(question_count, 0);
     reads_tick(reads);
     cr_assert_eq(waiter.woken, 0);
+    cr_assert_eq(reads_due_ns(reads), now_ns + NS_PER_S); /* nothing polls */
     make_map();
-    reads_on_worker(reads);
+    reads_on_worker_up(reads);
     cr_assert_eq(waiter.woken, 1);
     cr_assert_eq(waiter.error, 0);
     cr_assert_eq(waiter.mode, READ_STALE);
+}
+
+Test(read, a_map_that_cannot_be_opened_is_tried_again_a_moment_later)
+{
+    struct waiter waiter;
+    begin(&waiter, READ_STALE);
+    reads_on_worker_up(reads); /* and there is no map */
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 1);
+    cr_assert_eq(awaited[0], 0);
+    reads_on_applied(reads, 0);
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 1);
+    make_map();
+    now_ns = reads_due_ns(reads);
+    reads_tick(reads);
+    reads_flush(reads);
+    cr_assert_eq(awaited_count, 2);
+    reads_on_applied(reads, 0);
+    cr_assert_eq(waiter.woken, 1);
+    cr_assert_eq(waiter.mode, READ_STALE);
+}
+
+Test(read, an_impatient_read_ends_before_patient_ones_that_came_earlier)
+{
+    struct waiter patient, hasty;
+    make_map();
+    begin(&patient, READ_LINEARIZABLE);
+    hasty = (struct waiter){.wait = {.wake = on_wake, .deadline_ns = now_ns + NS_PER_S / 2}};
+    hasty.wait.arg = &hasty;
+    cr_assert_eq(read_wait_begin(reads, &hasty.wait, READ_LINEARIZABLE), 0);
+    cr_assert_eq(reads_due_ns(reads), now_ns + NS_PER_S / 2);
+    now_ns += NS_PER_S / 2;
+    reads_tick(reads);
+    cr_assert_eq(hasty.woken, 1);
+    cr_assert_eq(hasty.error, E_NO_LEADER);
+    cr_assert_eq(patient.woken, 0);
+    cr_assert_eq(reads_due_ns(reads), now_ns + NS_PER_S / 2);
+}
+
+/* ---- why ---- */
+
+static void expect_obstacle(const struct waiter *waiter, const char *words)
+{
+    const char *obstacle = read_wait_obstacle(reads, &waiter->wait);
+    cr_expect_not_null(strstr(obstacle, words), "'%s' lacks '%s'", obstacle, words);
+}
+
+Test(read, what_was_waited_for_in_vain_can_be_told)
+{
+    struct waiter waiter;
+    struct board_lease record = lease(1, 0, 0);
+    begin(&waiter, READ_STALE);
+    expect_obstacle(&waiter, "starting");
+    read_wait_end(reads, &waiter.wait);
+    make_map();
+    begin(&waiter, READ_LINEARIZABLE);
+    expect_obstacle(&waiter, "raft process is starting");
+    reads_on_leader(reads, false);
+    expect_obstacle(&waiter, "no leader is known");
+    record.standing = BOARD_STANDING_WAITING;
+    board_write_lease(board, &record);
+    expect_obstacle(&waiter, "no cluster yet");
+    reads_on_leader(reads, true);
+    reads_flush(reads);
+    expect_obstacle(&waiter, "could not confirm");
+    reads_on_answer(reads, questions[0], 0, 8);
+    expect_obstacle(&waiter, "lag behind");
+    read_wait_end(reads, &waiter.wait);
+    expect_obstacle(&waiter, "lag behind");
 }
 
 Test(read, a_client_that_left_waits_no_more)

@@ -50,6 +50,9 @@ union message {
     struct msg_role role;
     struct msg_result result;
     struct msg_recall recall;
+    struct msg_session session;
+    struct msg_wait_applied wait_applied;
+    struct msg_applied_at applied_at;
 };
 
 #define CONVERSATION(name)                                                                         \
@@ -79,6 +82,9 @@ CONVERSATION(worker_propose)
 CONVERSATION(role)
 CONVERSATION(result)
 CONVERSATION(recall)
+CONVERSATION(session)
+CONVERSATION(wait_applied)
+CONVERSATION(applied_at)
 
 static int send_rebuild(const union message *message)
 {
@@ -154,8 +160,14 @@ static const struct sample {
      decode_worker_propose,
      {.worker_propose = {BYTES("c")}}},
     {MSG_ROLE, send_role, decode_role, {.role = {true, BIG}}},
-    {MSG_RESULT, send_result, decode_result, {.result = {BIG, 9, E_CONFLICT, BYTES("-12")}}},
+    {MSG_RESULT,
+     send_result,
+     decode_result,
+     {.result = {BIG, BIG + 1, 9, E_CONFLICT, BYTES("-12")}}},
     {MSG_RECALL, send_recall, decode_recall, {.recall = {BIG}}},
+    {MSG_SESSION, send_session, decode_session, {.session = {BIG}}},
+    {MSG_WAIT_APPLIED, send_wait_applied, decode_wait_applied, {.wait_applied = {BIG}}},
+    {MSG_APPLIED_AT, send_applied_at, decode_applied_at, {.applied_at = {BIG}}},
 };
 #define SAMPLES (sizeof(samples) / sizeof(samples[0]))
 
@@ -363,6 +375,11 @@ Test(messages, entries_and_commands_are_never_empty)
     expect_refused(MSG_APPLY, &(union message){.apply = {.index = 1, .command = {"", 0}}});
 }
 
+Test(messages, a_session_is_never_0)
+{
+    expect_refused(MSG_SESSION, &(union message){.session = {0}});
+}
+
 Test(messages, an_applied_entry_has_an_index)
 {
     expect_refused(MSG_APPLY, &(union message){.apply = {.index = 0, .command = {"c", 1}}});
@@ -436,7 +453,7 @@ Test(messages, what_is_too_large_is_not_believed)
     unpack_init(&body, buf_slice(&buf));
     cr_assert_eq(decode_apply(&got, &body), E_INVALID);
     buf_clear(&buf);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 4; i++)
         pack_u64(&pack, 1);
     pack_bytes(&pack, slice_of(bytes, LIMIT_BODY_MAX + 1));
     unpack_init(&body, buf_slice(&buf));

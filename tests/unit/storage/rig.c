@@ -204,21 +204,21 @@ static void on_raft_message(void *arg, enum msg type, struct unpack *body)
 }
 
 static void open_link(struct link **link, enum proc self, uint64_t start_id,
-                      void (*on_message)(void *, enum msg, struct unpack *))
+                      const struct link_handlers *handlers)
 {
     const struct link_options options = {.run_dir = rig.paths.run,
                                          .node = NODE,
                                          .self = self,
                                          .peer = rig.proc,
                                          .start_id = start_id,
-                                         .handlers = {.on_message = on_message}};
+                                         .handlers = *handlers};
     cr_assert_eq(link_open(link, &options), 0);
     cr_assert_eq(link_attach(*link, rig.loop), 0);
 }
 
 void rig_open_raft(void)
 {
-    open_link(&rig.raft, PROC_RAFT, 99, on_raft_message);
+    open_link(&rig.raft, PROC_RAFT, 99, &(struct link_handlers){.on_message = on_raft_message});
 }
 
 /* Only once all that was sent has arrived: NNG 1.5.2 can wait for ever in closing a socket on which
@@ -231,12 +231,11 @@ void rig_close_raft(void)
 
 /* ---- the gateway ---- */
 
-static void on_gateway_message(void *arg, enum msg type, struct unpack *body)
+static void on_result(struct unpack *body)
 {
     struct msg_result msg;
-    (void)arg;
-    cr_assert_eq(type, MSG_RESULT);
     cr_assert_eq(msg_result_decode(&msg, body), 0);
+    cr_assert_eq(msg.session, RIG_SESSION);
     cr_assert_lt(msg.sequence, RIG_ENTRIES);
     struct rig_result *result = &rig.results[msg.sequence];
     cr_assert(result->count == 0 || result->index == msg.index, "two results of one number");
@@ -248,17 +247,56 @@ static void on_gateway_message(void *arg, enum msg type, struct unpack *body)
     if (msg.detail.len > 0)
         memcpy(result->detail, msg.detail.data, msg.detail.len);
     rig.result_count++;
+}
+
+static void on_applied_at(struct unpack *body)
+{
+    struct msg_applied_at msg;
+    cr_assert_eq(msg_applied_at_decode(&msg, body), 0);
+    cr_assert_leq(msg.index, board_read_applied(rig.board, rig.proc), "not on the board yet");
+    rig.told_count++;
+    rig.told_index = msg.index;
+}
+
+static void on_gateway_message(void *arg, enum msg type, struct unpack *body)
+{
+    (void)arg;
+    if (type == MSG_RESULT)
+        on_result(body);
+    else if (type == MSG_APPLIED_AT)
+        on_applied_at(body);
+    else
+        cr_assert_fail("the gateway was sent %s", msg_name(type));
     loop_stop(rig.loop);
+}
+
+static void on_gateway_up(void *arg, const struct link_peer *peer)
+{
+    (void)arg;
+    (void)peer;
+    if (!rig.is_anonymous)
+        rig_say_session(RIG_SESSION);
 }
 
 void rig_open_gateway(void)
 {
-    open_link(&rig.gateway, PROC_GATEWAY, RIG_SESSION, on_gateway_message);
+    open_link(&rig.gateway, PROC_GATEWAY, 98,
+              &(struct link_handlers){.on_up = on_gateway_up, .on_message = on_gateway_message});
 }
 
 void rig_close_gateway(void)
 {
     link_close(&rig.gateway);
+}
+
+void rig_say_session(uint64_t session)
+{
+    cr_assert_eq(msg_session_send(rig.gateway, &(struct msg_session){session}), 0);
+}
+
+void rig_wait_applied(uint64_t index)
+{
+    cr_assert_eq(msg_wait_applied_send(rig.gateway, &(struct msg_wait_applied){index}), 0);
 }
 
 void rig_recall(uint64_t sequence)

@@ -21,7 +21,7 @@
 #include "shm/map.h"
 
 #define RIG_ENTRIES 60000
-#define RIG_SESSION 4711 /* the gateway's start id */
+#define RIG_SESSION 4711 /* the gateway's */
 
 struct rig_entry {
     uint64_t session, sequence, floor;
@@ -65,6 +65,9 @@ struct rig {
     struct rig_result results[RIG_ENTRIES]; /* by sequence */
     unsigned result_count;
     uint64_t next_sequence;
+    bool is_anonymous;   /* it says no SESSION when it comes up */
+    unsigned told_count; /* APPLIED_ATs */
+    uint64_t told_index; /* of the last one */
 };
 
 extern struct rig rig;
@@ -93,7 +96,9 @@ void rig_open_session(void);
 uint64_t rig_bump(const char *key);
 void rig_stream(void);
 void rig_stream_part(uint64_t last_index); /* without the batch's end */
+void rig_say_session(uint64_t session);
 void rig_recall(uint64_t sequence);
+void rig_wait_applied(uint64_t index);
 
 /* One turn of everything, of at most so long. */
 void rig_turn(unsigned timeout_ms);

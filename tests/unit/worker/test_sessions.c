@@ -327,3 +327,47 @@ Test(sessions, a_result_can_be_recalled_until_it_is_passed)
     cr_assert_eq(applier_recall(&applier, ID, 2, &result), E_NOT_FOUND);
     cr_assert_eq(applier_recall(&applier, ID, 0, &result), E_NOT_FOUND);
 }
+
+static uint64_t recalled[16];
+static unsigned recalled_count;
+
+static void on_recalled(void *arg, uint64_t sequence, const struct session_result *result)
+{
+    (void)arg;
+    cr_assert_lt(recalled_count, 16);
+    recalled[recalled_count++] = sequence;
+    cr_assert_eq(result->index, sequence <= 3 ? sequence : sequence - 2); /* as applied below */
+    cr_assert_eq(result->error, 0);
+    if (sequence == 2)
+        cr_assert(slice_equal(result->detail, slice_text("cccc")));
+}
+
+static void recall_all(uint64_t session)
+{
+    recalled_count = 0;
+    cr_assert_eq(applier_recall_all(&applier, session, on_recalled, NULL), 0);
+}
+
+Test(sessions, all_that_is_remembered_of_a_session_can_be_recalled_at_once)
+{
+    recall_all(ID); /* not known */
+    cr_assert_eq(recalled_count, 0);
+    open_session(ID, 1);
+    bump(ID, 2, 1, 4);
+    set(ID, 3, 1);
+    set(ID, 6, 1); /* 4 and 5 are still under way */
+    set(ID, 7, 1);
+    commit();
+    restart();
+    recall_all(ID);
+    static const uint64_t expected[] = {1, 2, 3, 6, 7};
+    cr_assert_eq(recalled_count, 5);
+    cr_assert_arr_eq(recalled, expected, sizeof(expected));
+    recall_all(ID + 1);
+    cr_assert_eq(recalled_count, 0);
+    set(ID, 8, 7);
+    commit();
+    recall_all(ID);
+    cr_assert_eq(recalled_count, 2); /* what the floor has passed is forgotten */
+    cr_assert_eq(recalled[0], 7);
+}
