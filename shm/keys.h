@@ -33,6 +33,8 @@ enum map_database {
     MAP_DATABASE_COUNT
 };
 
+#define MAP_META_STATE_HASH "state_hash" /* in "meta": a number, see procs/worker/applier.h */
+
 #define KEY_SCOPED_BYTES (SCOPE_BYTES + LIMIT_KEY_BYTES)
 
 /* Writes scope and key; the length. key.len must be checked before (<= LIMIT_KEY_BYTES). */

@@ -53,6 +53,16 @@ static int gateway_send_await(void *arg, uint64_t index)
     return msg_wait_applied_send(links_find(view->gateway, view->worker), &msg);
 }
 
+static int gateway_send_cluster_ask(void *arg, const struct msg_cluster_ask *msg)
+{
+    return msg_cluster_ask_send(links_find(arg, PROC_RAFT), msg);
+}
+
+static int gateway_send_change(void *arg, const struct msg_change *msg)
+{
+    return msg_change_send(links_find(arg, PROC_RAFT), msg);
+}
+
 /* ---- turns -----------------------------------------------------------------------------------
  */
 
@@ -81,6 +91,12 @@ static void gateway_on_reads_timer(void *arg)
     reads_tick(gateway->reads);
 }
 
+static void gateway_on_asks_timer(void *arg)
+{
+    struct gateway *gateway = arg;
+    asks_tick(&gateway->asks);
+}
+
 static void gateway_end_turn(struct gateway *gateway)
 {
     reads_flush(gateway->reads);
@@ -94,6 +110,7 @@ static void gateway_end_turn(struct gateway *gateway)
                                              ? 0
                                              : inflight_due_ns(gateway->inflight));
     timer_set_by(&gateway->reads_timer, reads_due_ns(gateway->reads));
+    timer_set_by(&gateway->asks_timer, asks_due_ns(&gateway->asks));
     timers_arm(gateway->timers);
 }
 
@@ -171,26 +188,37 @@ static void gateway_open_views(struct gateway *gateway)
     gateway->reads = gateway->views[PROC_WORKER_SLOT(PROC_STORAGE)].reads;
 }
 
+static void gateway_open_tables(struct gateway *gateway)
+{
+    const struct inflight_wire writes = {.propose = gateway_send_proposal,
+                                         .recall = gateway_send_recall,
+                                         .now_ns = gateway_now,
+                                         .arg = gateway};
+    const struct asks_wire asks = {.ask_cluster = gateway_send_cluster_ask,
+                                   .change = gateway_send_change,
+                                   .now_ns = gateway_now,
+                                   .arg = gateway};
+    gateway->inflight = inflight_new(gateway->skel.start_id, &writes);
+    asks_init(&gateway->asks, &asks);
+    gateway_open_views(gateway);
+    timers_add(gateway->timers, &gateway->writes_timer, gateway_on_writes_timer, gateway);
+    timers_add(gateway->timers, &gateway->reads_timer, gateway_on_reads_timer, gateway);
+    timers_add(gateway->timers, &gateway->asks_timer, gateway_on_asks_timer, gateway);
+}
+
 static void gateway_start(struct gateway *gateway, int argc, char **argv)
 {
     skel_start(&gateway->skel, PROC_GATEWAY, argc, argv);
     const struct skel_hooks hooks = {
         .on_stop = gateway_on_stop, .on_reload = gateway_on_reload, .arg = gateway};
-    const struct inflight_wire writes = {.propose = gateway_send_proposal,
-                                         .recall = gateway_send_recall,
-                                         .now_ns = gateway_now,
-                                         .arg = gateway};
     gateway->started_ns = gateway_node_start_ns();
     gateway->loop = h2o_evloop_create();
     gateway->timers = timers_new(gateway->loop);
-    timers_add(gateway->timers, &gateway->writes_timer, gateway_on_writes_timer, gateway);
-    timers_add(gateway->timers, &gateway->reads_timer, gateway_on_reads_timer, gateway);
     buf_init(&gateway->answer, GATEWAY_ANSWER_BYTES);
     buf_init(&gateway->command, LIMIT_ENTRY_BYTES);
     gateway_open_shared(gateway);
     auth_init(&gateway->auth, &gateway->skel.config);
-    gateway->inflight = inflight_new(gateway->skel.start_id, &writes);
-    gateway_open_views(gateway);
+    gateway_open_tables(gateway);
     links_open(gateway);
     http_open(gateway);
     links_watch_supervisor(gateway);

@@ -9,6 +9,7 @@
 #ifndef INSI_GATEWAY_GATEWAY_H
 #define INSI_GATEWAY_GATEWAY_H
 
+#include "procs/gateway/asks.h"
 #include "procs/gateway/auth.h"
 #include "procs/gateway/http.h"
 #include "procs/gateway/inflight.h"
@@ -28,13 +29,14 @@ struct gateway {
     struct skel skel;
     h2o_loop_t *loop;
     struct timers *timers;
-    struct timer writes_timer, reads_timer;
+    struct timer writes_timer, reads_timer, asks_timer;
     struct board *board;
     struct rate *rate;
     struct auth auth;
     struct inflight *inflight;
     struct gateway_view views[PROC_WORKER_COUNT];
     struct reads *reads; /* the storage worker's: what requests read and wait for */
+    struct asks asks;
     struct links links;
     struct http http;
     struct buf answer;   /* where an answer is built, one at a time (reply.h) */

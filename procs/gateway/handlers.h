@@ -24,6 +24,14 @@ void admin_created(struct request *request, const struct inflight_outcome *outco
 void admin_delete(struct request *request);
 int admin_list(struct request *request, struct map *map, MDB_txn *txn);
 
+/* h_cluster.c */
+void cluster_show(struct request *request);
+void cluster_shown(struct request *request, const struct ask_answer *answer);
+void cluster_join(struct request *request);
+void cluster_remove(struct request *request);
+void cluster_transfer(struct request *request);
+void cluster_changed(struct request *request, const struct ask_answer *answer);
+
 /* h_system.c */
 void system_ping(struct request *request);
 void system_healthz(struct request *request);

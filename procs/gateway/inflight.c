@@ -152,6 +152,9 @@ static bool inflight_may_send(const struct inflight *inflight, const struct slot
 {
     if (!inflight->leader_is_known || inflight->is_expired)
         return false;
+    if (slot->refusal != 0 && slot_is_clean(slot) &&
+        slot->deadline_ns < inflight_now(inflight) + INFLIGHT_LAST_MS * NS_PER_MS)
+        return false;
     return (slot->workers & ~inflight->confirmed) == 0;
 }
 

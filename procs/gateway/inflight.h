@@ -14,7 +14,8 @@
  * At its deadline it ends with E_NO_LEADER, E_BUSY or E_STORAGE_FULL when no copy of it can ever be
  * applied (none was sent, or every one was refused), and with E_OUTCOME_UNKNOWN otherwise. A
  * refusal speaks of one copy, and which one does not matter: what counts is how many of them nobody
- * has told of.
+ * has told of. What was refused in all its copies is not proposed again in the last
+ * INFLIGHT_LAST_MS: the next refusal would come too late to say for certain that nothing was done.
  *
  * The session. It is opened through the log, by a command with a part for each worker, and nothing
  * else is proposed to a worker that has not confirmed it. A command that simply followed in order
@@ -47,6 +48,7 @@
 #define INFLIGHT_BYTES (64u << 20)
 #define INFLIGHT_PER_ORIGIN 256
 #define INFLIGHT_RETRY_MS 25
+#define INFLIGHT_LAST_MS 100
 #define INFLIGHT_RECALL_MS 100      /* without a result: the worker is asked for it, again ... */
 #define INFLIGHT_RECALL_MAX_MS 1600 /* ... after twice the time, up to this, while none comes */
 #define INFLIGHT_OPEN_MIN_MS 250    /* until the session's opening is tried again, doubling ... */

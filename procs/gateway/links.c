@@ -50,10 +50,10 @@ void links_watch_supervisor(struct gateway *gateway)
 static void links_on_raft_up(void *arg, const struct link_peer *peer)
 {
     struct link_host *host = arg;
-    (void)host;
     LOG_INFO("link_up", LOG_STR("peer", proc_name(peer->proc)));
-    /* Nothing is sent before raft has said whether there is a leader: it does so on every connect.
-     */
+    asks_on_raft_up(&host->gateway->asks);
+    /* Nothing else is sent before raft has said whether there is a leader: it does so on every
+     * connect. */
 }
 
 static void links_on_raft_down(void *arg)
@@ -62,6 +62,7 @@ static void links_on_raft_down(void *arg)
     LOG_INFO("link_down", LOG_STR("peer", proc_name(host->peer)));
     inflight_on_raft_down(host->gateway->inflight);
     reads_on_raft_down(host->gateway->reads);
+    asks_on_raft_down(&host->gateway->asks);
 }
 
 static void links_on_leader(struct gateway *gateway, struct unpack *body)
@@ -87,6 +88,20 @@ static void links_on_answer(struct gateway *gateway, struct unpack *body)
         reads_on_answer(gateway->reads, msg.id, (int)msg.error, msg.index);
 }
 
+static void links_on_cluster(struct gateway *gateway, struct unpack *body)
+{
+    struct msg_cluster_answer msg;
+    if (msg_cluster_answer_decode(&msg, body) == 0)
+        asks_on_cluster(&gateway->asks, &msg);
+}
+
+static void links_on_change(struct gateway *gateway, struct unpack *body)
+{
+    struct msg_change_answer msg;
+    if (msg_change_answer_decode(&msg, body) == 0)
+        asks_on_change(&gateway->asks, &msg);
+}
+
 static void links_on_raft_message(void *arg, enum msg type, struct unpack *body)
 {
     struct link_host *host = arg;
@@ -99,6 +114,12 @@ static void links_on_raft_message(void *arg, enum msg type, struct unpack *body)
         break;
     case MSG_READ_INDEX_REPLY:
         links_on_answer(host->gateway, body);
+        break;
+    case MSG_CLUSTER_ANSWER:
+        links_on_cluster(host->gateway, body);
+        break;
+    case MSG_CHANGE_ANSWER:
+        links_on_change(host->gateway, body);
         break;
     default:
         unpack_refuse(body);

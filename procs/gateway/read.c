@@ -410,11 +410,13 @@ unsigned reads_waiting(const struct reads *reads)
 /* ---- why nothing came of it ------------------------------------------------------------------
  */
 
-static const char *reads_without_leader(const struct reads *reads)
+const char *reads_obstacle(const struct reads *reads)
 {
     struct board_lease lease;
     if (!reads->raft_is_up)
         return "this node's raft process is starting";
+    if (reads->leader_is_known)
+        return "the leader could not confirm that it leads";
     if (board_read_lease(reads->board, &lease) == 0 && lease.standing == BOARD_STANDING_WAITING)
         return "this node is of no cluster yet and waits to be let in";
     return "no leader is known";
@@ -428,9 +430,13 @@ const char *read_wait_obstacle(const struct reads *reads, const struct read_wait
     case READ_WAITS_FOR_WORKER:
         return "this node's data lag behind the leader's";
     default:
-        return reads->leader_is_known ? "the leader could not confirm that it leads"
-                                      : reads_without_leader(reads);
+        return reads_obstacle(reads);
     }
+}
+
+bool reads_leader_is_known(const struct reads *reads)
+{
+    return reads->leader_is_known;
 }
 
 /* ---- life ------------------------------------------------------------------------------------

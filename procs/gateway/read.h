@@ -93,8 +93,11 @@ int read_now(struct reads *reads, enum read_mode mode, uint64_t index, read_look
 int read_wait_begin(struct reads *reads, struct read_wait *wait, enum read_mode mode);
 void read_wait_end(struct reads *reads, struct read_wait *wait); /* also when it does not wait */
 
-/* What a wait that has ended without success waited for last, in words for people. */
+/* What a wait that has ended without success waited for last, in words for people; and what a write
+ * waits for. */
 const char *read_wait_obstacle(const struct reads *reads, const struct read_wait *wait);
+const char *reads_obstacle(const struct reads *reads);
+bool reads_leader_is_known(const struct reads *reads);
 
 void reads_on_leader(struct reads *reads, bool is_known);
 void reads_on_raft_down(struct reads *reads);

@@ -78,6 +78,7 @@ static void request_on_gone(void *memory)
     read_wait_end(request->gateway->reads, &request->wait);
     if (request->ticket != 0)
         inflight_detach(request->gateway->inflight, request->ticket);
+    ask_end(&request->gateway->asks, &request->ask);
 }
 
 static void request_guard(struct request *request)
@@ -92,12 +93,41 @@ static void request_guard(struct request *request)
 
 static void request_run(struct request *request);
 
+static void request_refuse_no_leader(struct request *request, const char *why, const char *after)
+{
+    request_refuse_about(request, REPLY_NO_LEADER,
+                         "no leader or no quorum within the request timeout: ", slice_text(why),
+                         after);
+}
+
+/* A node that nobody will lead, however long it waits, says so at once. True: a refusal was built.
+ */
+static bool request_is_of_outcast(struct request *request)
+{
+    struct board_lease lease;
+    if (reads_leader_is_known(request->gateway->reads) ||
+        board_read_lease(request->gateway->board, &lease) != 0)
+        return false;
+    if (lease.standing == BOARD_STANDING_REMOVED)
+        request_refuse(request, REPLY_NO_LEADER,
+                       "this node was removed from its cluster; it stays out until an operator has "
+                       "it join again");
+    else if (lease.standing == BOARD_STANDING_FOREIGN)
+        request_refuse(request, REPLY_NO_LEADER,
+                       "this node's data are of another cluster than its peers'; its log says of "
+                       "which");
+    else
+        return false;
+    return true;
+}
+
 static void request_on_wake(void *arg, int error, enum read_mode mode, uint64_t index)
 {
     struct request *request = arg;
     if (error != 0) {
-        request_refuse(request, REPLY_NO_LEADER,
-                       "no leader or no quorum within the request timeout");
+        if (!request_is_of_outcast(request))
+            request_refuse_no_leader(
+                request, read_wait_obstacle(request->gateway->reads, &request->wait), "");
         request_send(request);
         return;
     }
@@ -110,6 +140,10 @@ static void request_on_wake(void *arg, int error, enum read_mode mode, uint64_t 
 static void request_wait(struct request *request)
 {
     enum read_mode mode = request->mode == READ_STALE ? READ_STALE : READ_LINEARIZABLE;
+    if (mode != READ_STALE && request_is_of_outcast(request)) {
+        request_send(request);
+        return;
+    }
     request_guard(request);
     request->wait.wake = request_on_wake;
     request->wait.arg = request;
@@ -152,6 +186,9 @@ static void request_refuse_outcome(struct request *request, int error)
                   LOG_STR("error", error_name(error)));
     if (type == REPLY_RATE_LIMITED)
         request_refuse_later(request, message, 0);
+    else if (error == E_NO_LEADER)
+        request_refuse_no_leader(request, reads_obstacle(request->gateway->reads),
+                                 "; nothing was written");
     else
         request_refuse(request, type, message);
 }
@@ -176,10 +213,32 @@ void request_propose(struct request *request, enum proc worker)
                                          .deadline_ns = request->deadline_ns,
                                          .done = request_on_outcome,
                                          .arg = request};
+    if (request_is_of_outcast(request))
+        return;
     request_guard(request);
     int error = inflight_add(request->gateway->inflight, &write, &request->ticket);
     if (error != 0)
         request_refuse_outcome(request, error);
+}
+
+/* ---- asking ----------------------------------------------------------------------------------
+ */
+
+static void request_on_asked(void *arg, const struct ask_answer *answer)
+{
+    struct request *request = arg;
+    request->route->asked(request, answer);
+    request_send(request);
+}
+
+void request_ask(struct request *request)
+{
+    request->ask.deadline_ns = request->deadline_ns;
+    request->ask.done = request_on_asked;
+    request->ask.arg = request;
+    request_guard(request);
+    if (ask_begin(&request->gateway->asks, &request->ask) != 0)
+        request_refuse_later(request, "too many requests about the cluster are under way", 0);
 }
 
 /* ---- the token -------------------------------------------------------------------------------
@@ -270,7 +329,7 @@ static void request_go_on(struct request *request)
     if (request->verdict == REQUEST_ANSWERED)
         request_send(request);
     else
-        CHECK(request->ticket != 0); /* a write under way */
+        CHECK(request->ticket != 0 || request->ask.is_open); /* something is under way */
 }
 
 static void request_run(struct request *request)

@@ -43,6 +43,7 @@ struct request {
     struct request_guard *guard; /* NULL until it waits */
     struct read_wait wait;
     uint64_t ticket; /* of inflight.h; 0: none */
+    struct ask ask;  /* of asks.h; the handler says what */
 
     struct reply reply;
     void *own; /* the handler's, in the request's memory */
@@ -65,5 +66,8 @@ void request_refuse_later(struct request *request, const char *message, uint64_t
 /* A cleared buffer to encode a command in; then request_propose, which gives it to the log. */
 struct buf *request_command(struct request *request);
 void request_propose(struct request *request, enum proc worker);
+
+/* Asks raft what request->ask says; the route's asked() hears the answer. */
+void request_ask(struct request *request);
 
 #endif

@@ -5,6 +5,10 @@
 
 #include "procs/gateway/handlers.h"
 
+/* For a change of the cluster: a node that joins may have to be waited for. Less than insic's own
+ * patience, so that it hears what is known. */
+#define ROUTE_CHANGE_MS 9000
+
 static const struct route route_table[] = {
     /* values */
     {.method = "GET",
@@ -91,6 +95,38 @@ static const struct route route_table[] = {
      .who = ROUTE_ROOT_ONLY,
      .rate_class = RATE_SYSTEM,
      .look = admin_list},
+    /* the cluster */
+    {.method = "GET",
+     .path = "/admin/cluster",
+     .kind = ROUTE_LOCAL,
+     .who = ROUTE_ROOT_ONLY,
+     .rate_class = RATE_SYSTEM,
+     .answer = cluster_show,
+     .asked = cluster_shown},
+    {.method = "POST",
+     .path = "/admin/cluster/join",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ROOT_ONLY,
+     .rate_class = RATE_SYSTEM,
+     .patience_ms = ROUTE_CHANGE_MS,
+     .write = cluster_join,
+     .asked = cluster_changed},
+    {.method = "POST",
+     .path = "/admin/cluster/remove",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ROOT_ONLY,
+     .rate_class = RATE_SYSTEM,
+     .patience_ms = ROUTE_CHANGE_MS,
+     .write = cluster_remove,
+     .asked = cluster_changed},
+    {.method = "POST",
+     .path = "/admin/cluster/transfer",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ROOT_ONLY,
+     .rate_class = RATE_SYSTEM,
+     .patience_ms = ROUTE_CHANGE_MS,
+     .write = cluster_transfer,
+     .asked = cluster_changed},
 };
 
 /* Below the base and beside it, on both listeners, for whoever watches over the node. */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "ipc/entry.h"
+#include "procs/gateway/asks.h"
 #include "procs/gateway/inflight.h"
 #include "procs/gateway/read.h"
 #include "shm/rate.h"
@@ -29,14 +30,16 @@ struct route {
     int rate_class;       /* enum rate_class, or ROUTE_UNLIMITED */
     unsigned patience_ms; /* how long it waits for a leader; 0: limits.requestTimeout */
 
-    /* Builds the answer. */
+    /* Builds the answer, or ends with request_ask. */
     void (*answer)(struct request *request);
     /* Likewise, from the map. E_IO, E_CORRUPT, which nobody has to answer. */
     int (*look)(struct request *request, struct map *map, MDB_txn *txn);
-    /* Ends with request_propose or builds an answer. */
+    /* Ends with request_propose or request_ask, or builds an answer. */
     void (*write)(struct request *request);
     /* Builds the answer to a write that was applied; NULL: {"index":N}. */
     void (*applied)(struct request *request, const struct inflight_outcome *outcome);
+    /* Builds the answer when raft has answered what request_ask asked, or has not. */
+    void (*asked)(struct request *request, const struct ask_answer *answer);
     /* Words for a conflict or what is not found; NULL: the general ones. */
     const char *conflict, *not_found;
 };

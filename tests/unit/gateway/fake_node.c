@@ -159,12 +159,36 @@ static void fake_on_read_index(struct fake *fake, struct unpack *body)
     }
 }
 
+static void fake_on_cluster_ask(struct fake *fake, struct unpack *body)
+{
+    struct msg_cluster_ask msg;
+    cr_assert_eq(msg_cluster_ask_decode(&msg, body), 0);
+    cr_assert_lt(fake->cluster_ask_count, FAKE_HELD_MAX);
+    fake->cluster_asks[fake->cluster_ask_count++] = msg.id;
+}
+
+static void fake_on_change(struct fake *fake, struct unpack *body)
+{
+    struct msg_change msg;
+    cr_assert_eq(msg_change_decode(&msg, body), 0);
+    fake->change = (struct fake_change){.id = msg.id, .kind = (int)msg.kind};
+    cr_assert(msg.name.len < 64 && msg.raft_address.len < 64);
+    memcpy(fake->change.name, msg.name.data, msg.name.len);
+    if (msg.raft_address.len > 0)
+        memcpy(fake->change.raft_address, msg.raft_address.data, msg.raft_address.len);
+    fake->changes++;
+}
+
 static void fake_on_raft_message(void *arg, enum msg type, struct unpack *body)
 {
     if (type == MSG_PROPOSE)
         fake_on_propose(arg, body);
     else if (type == MSG_READ_INDEX)
         fake_on_read_index(arg, body);
+    else if (type == MSG_CLUSTER_ASK)
+        fake_on_cluster_ask(arg, body);
+    else if (type == MSG_CHANGE)
+        fake_on_change(arg, body);
     else
         cr_assert_fail("raft was sent %s", msg_name(type));
 }
@@ -195,7 +219,8 @@ void fake_set_lease(struct fake *fake, bool has_lease)
                                 .term = fake->term,
                                 .lease_end_ns = has_lease ? BOARD_LEASE_FOREVER : 0,
                                 .commit_index = fake->index,
-                                .role = has_lease ? BOARD_ROLE_LEADER : BOARD_ROLE_FOLLOWER};
+                                .role = has_lease ? BOARD_ROLE_LEADER : BOARD_ROLE_FOLLOWER,
+                                .standing = fake->standing};
     if (fake->leader_is_known)
         snprintf(lease.leader, sizeof(lease.leader), "node0");
     fake->has_lease = has_lease;

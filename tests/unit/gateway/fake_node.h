@@ -56,6 +56,15 @@ struct fake {
     bool worker_is_silent;  /* storage tells nobody how far it is */
     uint64_t session;       /* as the gateway has told storage; 0: not on this connection */
     uint64_t awaited_index; /* by the gateway; 0: nothing */
+    uint32_t standing;      /* on the board: enum board_standing */
+    uint64_t cluster_asks[FAKE_HELD_MAX]; /* ids, to be answered by the test */
+    unsigned cluster_ask_count;
+    struct fake_change {
+        uint64_t id;
+        int kind;
+        char name[64], raft_address[64];
+    } change; /* the last one */
+    unsigned changes;
     uint64_t held_reads[FAKE_HELD_MAX];
     unsigned held_read_count;
 

@@ -555,6 +555,22 @@ Test(inflight, a_busy_raft_is_asked_again_until_it_takes_the_write)
     expect_told(&told, 0);
 }
 
+Test(inflight, what_was_refused_is_not_proposed_again_when_no_time_is_left_to_hear_of_it)
+{
+    struct told told;
+    serve();
+    uint64_t ticket = add(&told);
+    inflight_on_refuse(inflight, SESSION, ticket, E_NO_LEADER);
+    pass(PATIENCE_NS - INFLIGHT_LAST_MS * NS_PER_MS);
+    unsigned before = sent_count;
+    inflight_on_refuse(inflight, SESSION, ticket, E_NO_LEADER);
+    now_ns++;
+    inflight_on_leader(inflight, true);
+    cr_assert_eq(sent_count, before);
+    pass(INFLIGHT_LAST_MS * NS_PER_MS);
+    expect_told(&told, E_NO_LEADER);
+}
+
 Test(inflight, a_raft_that_stays_busy_is_told_as_that)
 {
     struct told told;
