@@ -23,10 +23,10 @@
     X(CLUSTER_ANSWER, 16, 8, RAFT, GATEWAY)                                                        \
     X(CHANGE, 17, 4, GATEWAY, RAFT)                                                                \
     X(CHANGE_ANSWER, 18, 3, RAFT, GATEWAY)                                                         \
-    X(RESUME, 20, 2, WORKER, RAFT)                                                                 \
+    X(RESUME, 20, 3, WORKER, RAFT)                                                                 \
     X(APPLY, 21, 7, RAFT, WORKER)                                                                  \
     X(APPLY_END, 22, 1, RAFT, WORKER)                                                              \
-    X(APPLIED, 23, 1, WORKER, RAFT)                                                                \
+    X(APPLIED, 23, 4, WORKER, RAFT)                                                                \
     X(WORKER_PROPOSE, 24, 1, WORKER, RAFT)                                                         \
     X(ROLE, 25, 2, RAFT, WORKER)                                                                   \
     X(RESUME_OK, 26, 1, RAFT, WORKER)                                                              \
@@ -35,7 +35,12 @@
     X(RECALL, 31, 1, GATEWAY, WORKER)                                                              \
     X(SESSION, 32, 1, GATEWAY, WORKER)                                                             \
     X(WAIT_APPLIED, 33, 1, GATEWAY, WORKER)                                                        \
-    X(APPLIED_AT, 34, 1, WORKER, GATEWAY)
+    X(APPLIED_AT, 34, 1, WORKER, GATEWAY)                                                          \
+    X(SNAPSHOT_MAKE, 40, 3, RAFT, WORKER)                                                          \
+    X(SNAPSHOT_MADE, 41, 5, WORKER, RAFT)                                                          \
+    X(SNAPSHOT_DROP, 42, 1, RAFT, WORKER)                                                          \
+    X(SNAPSHOT_LOAD, 43, 5, RAFT, WORKER)                                                          \
+    X(SNAPSHOT_LOADED, 44, 2, WORKER, RAFT)
 
 enum msg {
 #define X(name, number, elements, from, to) MSG_##name = number,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/limits.h"
 
 static void lineage_pack(struct pack *pack, const uint8_t lineage[RAFT_LINEAGE_BYTES])
@@ -23,11 +24,12 @@ static void lineage_unpack(struct unpack *body, uint8_t lineage[RAFT_LINEAGE_BYT
 int msg_resume_send(struct link *link, const struct msg_resume *msg)
 {
     struct pack *pack;
-    int error = link_begin(link, MSG_RESUME, 2, &pack);
+    int error = link_begin(link, MSG_RESUME, 3, &pack);
     if (error != 0)
         return error;
     pack_u64(pack, msg->applied_index);
     lineage_pack(pack, msg->lineage);
+    pack_u64(pack, msg->state_hash);
     link_end(link);
     return 0;
 }
@@ -36,6 +38,7 @@ int msg_resume_decode(struct msg_resume *msg, struct unpack *body)
 {
     msg->applied_index = unpack_u64(body);
     lineage_unpack(body, msg->lineage);
+    msg->state_hash = unpack_u64(body);
     return unpack_end(body);
 }
 
@@ -123,10 +126,13 @@ int msg_apply_end_decode(struct msg_apply_end *msg, struct unpack *body)
 int msg_applied_send(struct link *link, const struct msg_applied *msg)
 {
     struct pack *pack;
-    int error = link_begin(link, MSG_APPLIED, 1, &pack);
+    int error = link_begin(link, MSG_APPLIED, 4, &pack);
     if (error != 0)
         return error;
     pack_u64(pack, msg->index);
+    pack_u64(pack, msg->state_hash);
+    pack_u64(pack, msg->checkpoint_index);
+    pack_u64(pack, msg->checkpoint_hash);
     link_end(link);
     return 0;
 }
@@ -134,6 +140,11 @@ int msg_applied_send(struct link *link, const struct msg_applied *msg)
 int msg_applied_decode(struct msg_applied *msg, struct unpack *body)
 {
     msg->index = unpack_u64(body);
+    msg->state_hash = unpack_u64(body);
+    msg->checkpoint_index = unpack_u64(body);
+    msg->checkpoint_hash = unpack_u64(body);
+    if (msg->checkpoint_index > msg->index || msg->checkpoint_index % RAFT_CHECKPOINT != 0)
+        unpack_refuse(body);
     return unpack_end(body);
 }
 
@@ -174,5 +185,133 @@ int msg_role_decode(struct msg_role *msg, struct unpack *body)
 {
     msg->is_leader = unpack_bool(body);
     msg->term = unpack_u64(body);
+    return unpack_end(body);
+}
+
+/* ---- snapshots --------------------------------------------------------------------------------
+ */
+
+static struct slice path_unpack(struct unpack *body)
+{
+    struct slice path = unpack_text(body);
+    if (path.len == 0 || path.len >= RAFT_PATH_BYTES || memchr(path.data, '\0', path.len) != NULL)
+        unpack_refuse(body);
+    return path;
+}
+
+int msg_snapshot_make_send(struct link *link, const struct msg_snapshot_make *msg)
+{
+    struct pack *pack;
+    if (msg->path.len >= RAFT_PATH_BYTES)
+        return E_TOO_LARGE;
+    int error = link_begin(link, MSG_SNAPSHOT_MAKE, 3, &pack);
+    if (error != 0)
+        return error;
+    pack_u64(pack, msg->index);
+    pack_u64(pack, msg->reserve_bytes);
+    pack_text(pack, msg->path);
+    link_end(link);
+    return 0;
+}
+
+int msg_snapshot_make_decode(struct msg_snapshot_make *msg, struct unpack *body)
+{
+    msg->index = unpack_u64(body);
+    msg->reserve_bytes = unpack_u64(body);
+    msg->path = path_unpack(body);
+    if (msg->index == 0)
+        unpack_refuse(body);
+    return unpack_end(body);
+}
+
+int msg_snapshot_made_send(struct link *link, const struct msg_snapshot_made *msg)
+{
+    struct pack *pack;
+    int error = link_begin(link, MSG_SNAPSHOT_MADE, 5, &pack);
+    if (error != 0)
+        return error;
+    pack_u64(pack, msg->index);
+    pack_u64(pack, msg->error);
+    pack_u64(pack, msg->bytes);
+    pack_bytes(pack, msg->sum);
+    pack_u64(pack, msg->state_hash);
+    link_end(link);
+    return 0;
+}
+
+int msg_snapshot_made_decode(struct msg_snapshot_made *msg, struct unpack *body)
+{
+    msg->index = unpack_u64(body);
+    msg->error = unpack_error_code(body);
+    msg->bytes = unpack_u64(body);
+    msg->sum = unpack_bytes(body);
+    msg->state_hash = unpack_u64(body);
+    if (msg->sum.len != (msg->error == 0 ? SHA256_BYTES : 0))
+        unpack_refuse(body);
+    return unpack_end(body);
+}
+
+int msg_snapshot_drop_send(struct link *link, const struct msg_snapshot_drop *msg)
+{
+    struct pack *pack;
+    int error = link_begin(link, MSG_SNAPSHOT_DROP, 1, &pack);
+    if (error != 0)
+        return error;
+    pack_u64(pack, msg->index);
+    link_end(link);
+    return 0;
+}
+
+int msg_snapshot_drop_decode(struct msg_snapshot_drop *msg, struct unpack *body)
+{
+    msg->index = unpack_u64(body);
+    return unpack_end(body);
+}
+
+int msg_snapshot_load_send(struct link *link, const struct msg_snapshot_load *msg)
+{
+    struct pack *pack;
+    if (msg->path.len >= RAFT_PATH_BYTES)
+        return E_TOO_LARGE;
+    int error = link_begin(link, MSG_SNAPSHOT_LOAD, 5, &pack);
+    if (error != 0)
+        return error;
+    pack_u64(pack, msg->index);
+    pack_u64(pack, msg->bytes);
+    pack_bytes(pack, msg->sum);
+    pack_u64(pack, msg->state_hash);
+    pack_text(pack, msg->path);
+    link_end(link);
+    return 0;
+}
+
+int msg_snapshot_load_decode(struct msg_snapshot_load *msg, struct unpack *body)
+{
+    msg->index = unpack_u64(body);
+    msg->bytes = unpack_u64(body);
+    msg->sum = unpack_bytes(body);
+    msg->state_hash = unpack_u64(body);
+    msg->path = path_unpack(body);
+    if (msg->index == 0 || msg->sum.len != SHA256_BYTES)
+        unpack_refuse(body);
+    return unpack_end(body);
+}
+
+int msg_snapshot_loaded_send(struct link *link, const struct msg_snapshot_loaded *msg)
+{
+    struct pack *pack;
+    int error = link_begin(link, MSG_SNAPSHOT_LOADED, 2, &pack);
+    if (error != 0)
+        return error;
+    pack_u64(pack, msg->index);
+    pack_u64(pack, msg->error);
+    link_end(link);
+    return 0;
+}
+
+int msg_snapshot_loaded_decode(struct msg_snapshot_loaded *msg, struct unpack *body)
+{
+    msg->index = unpack_u64(body);
+    msg->error = unpack_error_code(body);
     return unpack_end(body);
 }

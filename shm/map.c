@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "shm/bytes.h"
@@ -71,6 +72,7 @@ static int map_error(const struct map *map, const char *what, int lmdb_error)
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
+    case MDB_INCOMPATIBLE:
         LOG_ERROR("map_corrupt", LOG_STR("folder", map->folder), LOG_STR("call", what),
                   LOG_STR("error", mdb_strerror(lmdb_error)));
         return E_CORRUPT;
@@ -190,9 +192,10 @@ static int map_prepare(struct map *map, MDB_txn *txn)
 
 #define MAP_FILE_BYTES (PATH_BYTES + 16)
 
-static void map_file(char out[MAP_FILE_BYTES], const char *folder, enum map_kind kind)
+int map_file(char *out, size_t room, const char *folder, enum map_kind kind)
 {
-    snprintf(out, MAP_FILE_BYTES, "%s/%s", folder, map_file_names[kind]);
+    int len = snprintf(out, room, "%s/%s", folder, map_file_names[kind]);
+    return len > 0 && (size_t)len < room ? 0 : E_TOO_LARGE;
 }
 
 bool map_exists(const char *folder, enum map_kind kind)
@@ -200,8 +203,7 @@ bool map_exists(const char *folder, enum map_kind kind)
     char path[MAP_FILE_BYTES];
     struct stat status;
 
-    map_file(path, folder, kind);
-    return stat(path, &status) == 0;
+    return map_file(path, sizeof(path), folder, kind) == 0 && stat(path, &status) == 0;
 }
 
 static int map_open_env(struct map *map)
@@ -209,12 +211,14 @@ static int map_open_env(struct map *map)
     char path[MAP_FILE_BYTES];
     unsigned flags = MDB_NOSUBDIR | MDB_NORDAHEAD;
 
-    map_file(path, map->folder, map->kind);
+    int error = map_file(path, sizeof(path), map->folder, map->kind);
+    if (error != 0)
+        return E_IO;
     flags |= map->writable ? MDB_NOSYNC | MDB_WRITEMAP : MDB_RDONLY | MDB_NOTLS;
     struct stat status;
     if (!map->writable && (stat(path, &status) != 0 || status.st_size == 0))
         return E_NOT_FOUND; /* a reader's open would leave a lock file behind */
-    int error = mdb_env_create(&map->env);
+    error = mdb_env_create(&map->env);
     if (error == 0)
         error = mdb_env_set_mapsize(map->env, map_bytes());
     if (error == 0)
@@ -413,4 +417,48 @@ int map_sweep(struct map *map)
 
     int error = mdb_reader_check(map->env, &dead);
     return error != 0 ? -1 : dead;
+}
+
+/* --- copies and moves --------------------------------------------------------------------------
+ */
+
+int map_copy(const struct map *map, int fd)
+{
+    return map_error(map, "copy", mdb_env_copyfd2(map->env, fd, MDB_CP_COMPACT));
+}
+
+int map_data_bytes(const struct map *map, MDB_txn *txn, uint64_t *out)
+{
+    uint64_t pages = MAP_DATABASE_COUNT; /* what names the databases */
+    MDB_stat stat = {0};
+
+    *out = 0;
+    for (unsigned i = 0; i < map_database_count(map->kind); i++) {
+        int error = map_error(map, "stat", mdb_stat(txn, map->databases[i], &stat));
+        if (error != 0)
+            return error;
+        pages += stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+    }
+    *out = pages * stat.ms_psize;
+    return 0;
+}
+
+int map_move(struct map *map, const char *folder)
+{
+    char from[MAP_FILE_BYTES], to[MAP_FILE_BYTES];
+    char from_lock[MAP_FILE_BYTES + 8], to_lock[MAP_FILE_BYTES + 8];
+
+    CHECK(map->writable);
+    CHECK(map_file(from, sizeof(from), map->folder, map->kind) == 0);
+    if (strlen(folder) >= PATH_BYTES || map_file(to, sizeof(to), folder, map->kind) != 0)
+        return E_IO;
+    snprintf(from_lock, sizeof(from_lock), "%s-lock", from);
+    snprintf(to_lock, sizeof(to_lock), "%s-lock", to);
+    if (rename(from_lock, to_lock) != 0)
+        return map_error(map, "rename", errno);
+    FAILPOINT("map_lock_moved");
+    if (rename(from, to) != 0)
+        return map_error(map, "rename", errno);
+    snprintf(map->folder, sizeof(map->folder), "%s", folder);
+    return 0;
 }

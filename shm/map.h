@@ -40,6 +40,8 @@ int map_open_writer(struct map **out, const char *folder, enum map_kind kind);
 int map_open_reader(struct map **out, const char *folder, enum map_kind kind);
 void map_close(struct map **map);
 bool map_exists(const char *folder, enum map_kind kind); /* whatever its state */
+/* The path of the map's file. E_TOO_LARGE. */
+int map_file(char *out, size_t room, const char *folder, enum map_kind kind);
 bool map_is_fresh(const struct map *map); /* this opening made it: readers have to reopen */
 
 MDB_dbi map_database(const struct map *map, enum map_database database); /* shm/keys.h */
@@ -68,6 +70,19 @@ int map_meta_get_bytes(const struct map *map, MDB_txn *txn, const char *name, vo
                        size_t len);
 int map_meta_put_bytes(const struct map *map, MDB_txn *txn, const char *name, const void *bytes,
                        size_t len);
+
+/* Copies the state of the last commit, compacted, to a descriptor that need not be a file. May run
+ * in a thread of its own while the writer goes on: the state is fixed by the time the first bytes
+ * arrive, and the writer commits nothing before. What the state holds takes map_data_bytes. E_IO,
+ * E_CORRUPT (also a map that has lost pages: a compacted copy would not be complete). */
+int map_copy(const struct map *map, int fd);
+int map_data_bytes(const struct map *map, MDB_txn *txn, uint64_t *out);
+
+/* The writer: puts the map's files into another folder of the file system, in the place of what is
+ * there (closed by this process; readers keep what they have opened, and must reopen). The lock
+ * file goes first: whoever opens the new map finds the new lock file. A crash between the two
+ * leaves files that do not belong together: the folder must not count as usable meanwhile. E_IO. */
+int map_move(struct map *map, const char *folder);
 
 int map_sweep(struct map *map); /* dead readers removed, or a negative number */
 

@@ -14,7 +14,7 @@
 /* ---- what the workers' state says as a whole --------------------------------------------------
  */
 
-static void apply_judge(struct apply *apply)
+void apply_judge(struct apply *apply)
 {
     uint64_t applied = UINT64_MAX;
     bool ok = true;
@@ -80,7 +80,7 @@ static void apply_note_progress(struct apply_stream *stream)
  */
 
 /* Only a link that is down refuses: its window is far below what a link takes. */
-static void apply_check_sent(int error)
+void apply_check_sent(int error)
 {
     CHECK(error == 0 || error == E_PEER_DOWN);
 }
@@ -91,22 +91,36 @@ static void apply_tell_role(const struct apply_stream *stream)
     apply_check_sent(msg_role_send(stream->link, &role));
 }
 
+static void apply_accept(struct apply_stream *stream)
+{
+    struct msg_resume_ok answer;
+    memcpy(answer.lineage, stream->apply->lineage, sizeof(answer.lineage));
+    apply_check_sent(msg_resume_ok_send(stream->link, &answer));
+    apply_tell_role(stream);
+    apply_note_progress(stream);
+    LOG_INFO("worker_resumed", LOG_STR("worker", proc_name(stream->worker)),
+             LOG_U64("applied_index", stream->cursor.applied_index));
+}
+
 static void apply_on_resume(struct apply_stream *stream, struct unpack *body)
 {
     struct apply *apply = stream->apply;
     struct msg_resume resume;
     if (msg_resume_decode(&resume, body) != 0)
         return;
-    bool fits = apply_cursor_resume(&stream->cursor, &resume, apply->lineage,
-                                    wal_first_index(apply->wal), loop_now_ns(apply->loop));
-    if (fits) {
-        struct msg_resume_ok answer;
-        memcpy(answer.lineage, apply->lineage, sizeof(answer.lineage));
-        apply_check_sent(msg_resume_ok_send(stream->link, &answer));
-        apply_tell_role(stream);
-        apply_note_progress(stream);
-        LOG_INFO("worker_resumed", LOG_STR("worker", proc_name(stream->worker)),
-                 LOG_U64("applied_index", resume.applied_index));
+    apply_stream_lose_part(stream);
+    stream->lacks_snapshot = false;
+    stream->loads_index = 0;
+    enum apply_verdict verdict =
+        apply_cursor_resume(&stream->cursor, &resume, apply->lineage, wal_first_index(apply->wal),
+                            loop_now_ns(apply->loop));
+    if (verdict != APPLY_FOREIGN)
+        stream->state_hash = resume.state_hash;
+    stream->checkpoint_index = 0;
+    if (verdict == APPLY_FITS) {
+        apply_accept(stream);
+    } else if (verdict == APPLY_BEHIND) {
+        apply_stream_load(stream);
     } else {
         apply_check_sent(msg_rebuild_send(stream->link));
         LOG_WARN("worker_sent_to_rebuild", LOG_STR("worker", proc_name(stream->worker)),
@@ -126,6 +140,11 @@ static void apply_on_applied(struct apply_stream *stream, struct unpack *body)
     if (!apply_cursor_applied(&stream->cursor, applied.index, loop_now_ns(apply->loop))) {
         unpack_refuse(body); /* the link goes down, and the worker asks anew */
         return;
+    }
+    stream->state_hash = applied.state_hash;
+    if (applied.checkpoint_index > stream->checkpoint_index) {
+        stream->checkpoint_index = applied.checkpoint_index;
+        stream->checkpoint_hash = applied.checkpoint_hash;
     }
     apply_note_progress(stream);
     apply_judge(apply);
@@ -151,6 +170,12 @@ static void apply_on_message(void *arg, enum msg type, struct unpack *body)
     case MSG_WORKER_PROPOSE:
         apply_on_propose(arg, body);
         break;
+    case MSG_SNAPSHOT_MADE:
+        apply_on_made(arg, body);
+        break;
+    case MSG_SNAPSHOT_LOADED:
+        apply_on_loaded(arg, body);
+        break;
     default:
         unpack_refuse(body);
     }
@@ -170,6 +195,9 @@ static void apply_on_down(void *arg)
                  LOG_U64("applied_index", stream->cursor.applied_index));
     apply_cursor_down(&stream->cursor);
     stream->is_stalled = false;
+    stream->lacks_snapshot = false;
+    stream->loads_index = 0;
+    apply_stream_lose_part(stream);
     apply_judge(stream->apply);
 }
 
@@ -208,7 +236,7 @@ static bool apply_visit(const struct wal_entry *from, void *arg)
                 apply_send_part(stream, from, &entry, &entry.parts[i]);
     }
     stream->last_index = from->index;
-    return from->index < apply->commit_index &&
+    return from->index < apply_stream_limit(stream) &&
            stream->cursor.flying_bytes + stream->bytes < RAFT_WORKER_WINDOW_BYTES;
 }
 
@@ -218,7 +246,8 @@ static void apply_pump_stream(struct apply_stream *stream)
 {
     struct apply *apply = stream->apply;
     struct apply_cursor *cursor = &stream->cursor;
-    if (cursor->next_index > apply->commit_index || !apply_cursor_has_room(cursor))
+    apply_stream_ask(stream);
+    if (cursor->next_index > apply_stream_limit(stream) || !apply_cursor_has_room(cursor))
         return;
     stream->bytes = 0;
     stream->last_index = 0;
@@ -231,6 +260,7 @@ static void apply_pump_stream(struct apply_stream *stream)
     apply_check_sent(msg_apply_end_send(stream->link, &end));
     apply->sent_bytes += stream->bytes;
     apply_cursor_sent(cursor, stream->last_index, stream->bytes, loop_now_ns(apply->loop));
+    apply_stream_ask(stream);
     if (cursor->next_index <= apply->commit_index && apply_cursor_has_room(cursor))
         loop_run_again(apply->loop);
 }

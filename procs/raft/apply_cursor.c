@@ -17,28 +17,39 @@ static void apply_cursor_forget(struct apply_cursor *cursor)
 }
 
 /* A state with nothing in it belongs to any log. */
-static bool apply_cursor_fits(const struct apply_cursor *cursor, const struct msg_resume *resume,
-                              const uint8_t lineage[RAFT_LINEAGE_BYTES], uint64_t first_index)
+static enum apply_verdict apply_cursor_judge(const struct apply_cursor *cursor,
+                                             const struct msg_resume *resume,
+                                             const uint8_t lineage[RAFT_LINEAGE_BYTES],
+                                             uint64_t first_index)
 {
     static const uint8_t none[RAFT_LINEAGE_BYTES];
     bool is_empty = resume->applied_index == 0 && memcmp(resume->lineage, none, sizeof(none)) == 0;
     if (!is_empty && memcmp(resume->lineage, lineage, RAFT_LINEAGE_BYTES) != 0)
-        return false;
-    return resume->applied_index <= cursor->ceiling && resume->applied_index + 1 >= first_index;
+        return APPLY_FOREIGN;
+    if (resume->applied_index > cursor->ceiling)
+        return APPLY_FOREIGN;
+    return resume->applied_index + 1 >= first_index ? APPLY_FITS : APPLY_BEHIND;
 }
 
-bool apply_cursor_resume(struct apply_cursor *cursor, const struct msg_resume *resume,
-                         const uint8_t lineage[RAFT_LINEAGE_BYTES], uint64_t first_index,
-                         uint64_t now_ns)
+enum apply_verdict apply_cursor_resume(struct apply_cursor *cursor, const struct msg_resume *resume,
+                                       const uint8_t lineage[RAFT_LINEAGE_BYTES],
+                                       uint64_t first_index, uint64_t now_ns)
 {
     apply_cursor_down(cursor);
-    if (!apply_cursor_fits(cursor, resume, lineage, first_index))
-        return false;
-    cursor->is_flowing = true;
+    enum apply_verdict verdict = apply_cursor_judge(cursor, resume, lineage, first_index);
+    if (verdict == APPLY_FOREIGN)
+        return verdict;
     cursor->applied_index = resume->applied_index;
     cursor->next_index = resume->applied_index + 1;
+    cursor->is_flowing = verdict == APPLY_FITS;
     cursor->progress_ns = now_ns;
-    return true;
+    return verdict;
+}
+
+void apply_cursor_install(struct apply_cursor *cursor, uint64_t index)
+{
+    apply_cursor_down(cursor);
+    cursor->ceiling = index;
 }
 
 void apply_cursor_down(struct apply_cursor *cursor)

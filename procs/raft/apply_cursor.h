@@ -34,12 +34,20 @@ struct apply_cursor {
  * more it can have from no one. */
 void apply_cursor_init(struct apply_cursor *cursor, uint64_t last_index);
 
-/* The worker asks to go on. True: it may, from the next entry on. False: its state is of another
- * log, or ahead of this one, or behind its beginning, and has to be rebuilt. */
-bool apply_cursor_resume(struct apply_cursor *cursor, const struct msg_resume *resume,
-                         const uint8_t lineage[RAFT_LINEAGE_BYTES], uint64_t first_index,
-                         uint64_t now_ns);
+enum apply_verdict {
+    APPLY_FITS,   /* it may go on, from the next entry on */
+    APPLY_BEHIND, /* its state ends before the log's beginning: it needs a snapshot */
+    APPLY_FOREIGN /* its state is of another log, or ahead of this one: it has to be thrown away */
+};
+
+/* The worker asks to go on. */
+enum apply_verdict apply_cursor_resume(struct apply_cursor *cursor, const struct msg_resume *resume,
+                                       const uint8_t lineage[RAFT_LINEAGE_BYTES],
+                                       uint64_t first_index, uint64_t now_ns);
 void apply_cursor_down(struct apply_cursor *cursor);
+
+/* The log was begun anew behind index: that is what workers will have. */
+void apply_cursor_install(struct apply_cursor *cursor, uint64_t index);
 
 bool apply_cursor_has_room(const struct apply_cursor *cursor);
 /* Everything up to last_index was sent. */

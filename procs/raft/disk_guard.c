@@ -22,14 +22,21 @@ void disk_guard_init(struct disk_guard *guard, const char *folder)
     *guard = (struct disk_guard){.folder = folder, .look = disk_guard_look};
 }
 
-static uint64_t disk_guard_floor(const struct disk_guard *guard, const struct disk_space *space)
+static uint64_t disk_guard_floor(const struct disk_space *space, bool is_full)
 {
     uint64_t floor = space->total_bytes / 16;
     if (floor < GUARD_FLOOR_MIN)
         floor = GUARD_FLOOR_MIN;
     if (floor > GUARD_FLOOR_MAX)
         floor = GUARD_FLOOR_MAX;
-    return guard->is_full ? floor + floor / 8 : floor; /* so that it does not flutter */
+    return is_full ? floor + floor / 8 : floor; /* so that it does not flutter */
+}
+
+uint64_t disk_guard_reserve(const char *folder)
+{
+    struct disk_space space = {0};
+    (void)disk_guard_look(folder, &space); /* what cannot be looked at has the smallest floor */
+    return disk_guard_floor(&space, true);
 }
 
 static void disk_guard_judge(struct disk_guard *guard)
@@ -37,7 +44,7 @@ static void disk_guard_judge(struct disk_guard *guard)
     struct disk_space space;
     if (guard->look(guard->folder, &space) != 0)
         return;
-    bool is_full = space.free_bytes < disk_guard_floor(guard, &space);
+    bool is_full = space.free_bytes < disk_guard_floor(&space, guard->is_full);
     if (is_full && !guard->is_full)
         LOG_WARN("writes_refused", LOG_STR("reason", "the disk is nearly full"),
                  LOG_STR("folder", guard->folder), LOG_U64("free_bytes", space.free_bytes));

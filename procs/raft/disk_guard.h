@@ -33,6 +33,10 @@ struct disk_guard {
 
 void disk_guard_init(struct disk_guard *guard, const char *folder);
 
+/* What has to stay free of the folder's file system, so that writes go on: for those who need space
+ * that is not the log's. Blocks no longer than statvfs. */
+uint64_t disk_guard_reserve(const char *folder);
+
 /* Somebody wants to write so many bytes: true when that is to be refused. */
 bool disk_guard_is_full(struct disk_guard *guard, uint64_t now_ns, size_t bytes);
 

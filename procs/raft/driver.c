@@ -84,6 +84,7 @@ static void driver_write(struct driver *driver, const struct raft_update *update
         struct wal_entry entry = driver_entry(driver, update, i);
         wal_add_entry(driver->wal, &entry);
         driver->entry_bytes += entry.payload.len;
+        snapshots_note_log(&driver->snapshots, entry.payload.len + WAL_ENTRY_HEAD_BYTES);
     }
     wal_end_write(driver->wal);
     driver->write = update->write;
@@ -168,7 +169,9 @@ static void driver_carry_out(struct driver *driver, const struct raft_update *up
                             update->reads[i].index);
     driver_tell_role(driver, update);
     driver->may_stop = update->may_stop;
-    CHECK(!update->install && update->snapshot_peer_count == 0); /* nobody sends or wants any */
+    if (update->install)
+        driver_install(driver, update);
+    CHECK(update->snapshot_peer_count == 0); /* nobody wants any */
     driver_set_timer(driver, update->next_deadline_ns);
     if (update->damage != RAFT_DAMAGE_NONE)
         driver_give_up(driver, E_CORRUPT);
@@ -190,11 +193,12 @@ void driver_on_durable(void *arg)
 {
     struct driver *driver = arg;
     struct wal_durable durable = wal_take_durable(driver->wal);
-    if (durable.write <= driver->persisted)
-        return;
-    driver->persisted = durable.write;
-    struct raft_event event = {.kind = RAFT_EVENT_PERSISTED, .write = durable.write};
-    driver_step(driver, &event);
+    if (durable.write > driver->persisted) {
+        struct raft_event event = {.kind = RAFT_EVENT_PERSISTED, .write = durable.write};
+        driver->persisted = durable.write;
+        driver_step(driver, &event);
+    }
+    driver_on_reset(driver, durable.reset_index);
 }
 
 void driver_on_timer(void *arg)

@@ -1,5 +1,6 @@
-/* driver_private.h - the driver's state; shared by driver.c (steps and duties), driver_start.c and
- * driver_turn.c (what happens at the end of a turn, and the stop). */
+/* driver_private.h - the driver's state; shared by driver.c (steps and duties), driver_start.c,
+ * driver_base.c (where log and snapshots meet), driver_snapshot.c and driver_turn.c (what happens
+ * at the end of a turn, and the stop). */
 #ifndef INSI_RAFT_DRIVER_PRIVATE_H
 #define INSI_RAFT_DRIVER_PRIVATE_H
 
@@ -10,7 +11,10 @@
 #include "procs/raft/driver.h"
 #include "procs/raft/gateways.h"
 #include "procs/raft/members.h"
+#include "procs/raft/snapshots.h"
 #include "procs/raft/wal.h"
+
+#define DRIVER_LOAD_NS 1000000000ull /* between two tries of a worker to load a snapshot */
 
 struct driver {
     struct skel *skel;
@@ -27,6 +31,10 @@ struct driver {
     struct buf scratch; /* the payload of a config entry, a worker's entry */
 
     struct apply apply;
+    struct snapshots snapshots;
+    uint64_t installing; /* index of the snapshot behind which the log is begun anew; 0: none */
+    struct loop_timer load_timer;
+    char load_path[SNAPSHOT_PATH_BYTES]; /* of the file that a worker is told to load */
     struct gateways gateways;
     struct proposals proposals;
     struct reads reads;
@@ -64,6 +72,27 @@ void driver_on_trim_timer(void *arg);
 void driver_hook_gateways(struct driver *driver, struct gateways_hooks *hooks);
 void driver_hook_workers(struct driver *driver, struct apply_hooks *hooks);
 void driver_answer_reads(struct driver *driver, uint64_t read_id, int error, uint64_t index);
+
+/* driver_base.c: finds where the log goes on from a snapshot, and takes the members of then. Begins
+ * the log anew if it does not lead to the newest one. */
+struct driver_base {
+    uint64_t index, term; /* of the log as the core is to know it */
+    uint64_t config_index;
+    uint64_t snapshot_index;
+};
+void driver_find_base(struct driver *driver, struct wal_state *state, struct driver_base *base);
+
+/* driver_snapshot.c */
+void driver_hook_snapshots(struct driver *driver, struct snapshots_hooks *hooks);
+bool driver_on_worker_lacks(void *arg, enum proc worker, uint64_t applied_index,
+                            struct msg_snapshot_load *load);
+void driver_on_worker_loaded(void *arg, enum proc worker, uint64_t index, int error);
+void driver_on_part_made(void *arg, enum proc worker, const struct msg_snapshot_made *made);
+void driver_lack_snapshot(struct driver *driver, enum proc worker, uint64_t applied_index);
+void driver_cut_log(struct driver *driver); /* as far as it is not needed */
+void driver_install(struct driver *driver, const struct raft_update *update);
+void driver_on_reset(struct driver *driver, uint64_t index);
+void driver_on_load_timer(void *arg);
 
 /* driver_start.c: ends the process; the log line says why. */
 _Noreturn void driver_give_up(struct driver *driver, int error);

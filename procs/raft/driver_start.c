@@ -94,8 +94,19 @@ static void driver_found(struct driver *driver, struct wal_state *state)
 /* ---- the core ---------------------------------------------------------------------------------
  */
 
+static void driver_open_snapshots(struct driver *driver, const struct wal_state *state)
+{
+    struct snapshots_options options = {.folder = driver->skel->paths.snapshots,
+                                        .log_bytes = driver->skel->config.raft.snapshot_log_bytes};
+    driver_hook_snapshots(driver, &options.hooks);
+    int error = snapshots_open(&driver->snapshots, &options, state->identity.cluster);
+    if (error)
+        driver_give_up(driver, error);
+}
+
 struct driver_loader {
     struct driver *driver;
+    uint64_t snapshot_index;
     uint64_t next_index, term; /* term: of the entry before */
     uint64_t max_term;
     struct members found;
@@ -124,6 +135,8 @@ static int driver_load_entry(struct driver_loader *loader, const struct wal_entr
         cluster_clock_note(&driver->clock, stamp_ms);
     }
     raft_load(driver->raft, from->index, &entry);
+    if (from->index > loader->snapshot_index)
+        snapshots_note_log(&driver->snapshots, entry.bytes + WAL_ENTRY_HEAD_BYTES);
     loader->term = from->term;
     loader->next_index = from->index + 1;
     return 0;
@@ -140,12 +153,14 @@ static bool driver_load_visit(const struct wal_entry *from, void *arg)
     return loader->error == 0;
 }
 
-static void driver_load(struct driver *driver, const struct wal_state *state)
+static void driver_load(struct driver *driver, const struct wal_state *state,
+                        const struct driver_base *base)
 {
     struct driver_loader *loader = mem_alloc(sizeof(*loader));
     *loader = (struct driver_loader){.driver = driver,
-                                     .next_index = state->base_index + 1,
-                                     .term = state->base_term,
+                                     .snapshot_index = base->snapshot_index,
+                                     .next_index = base->index + 1,
+                                     .term = base->term,
                                      .max_term = state->term};
     int error = 0;
     while (loader->next_index <= state->last_index && !error) {
@@ -159,7 +174,8 @@ static void driver_load(struct driver *driver, const struct wal_state *state)
         driver_give_up(driver, error);
 }
 
-static void driver_make_core(struct driver *driver, const struct wal_state *state)
+static void driver_make_core(struct driver *driver, const struct wal_state *state,
+                             const struct driver_base *base)
 {
     const struct config *config = &driver->skel->config;
     struct raft_options options = {
@@ -170,13 +186,14 @@ static void driver_make_core(struct driver *driver, const struct wal_state *stat
         .first_start = state->is_new,
         .term = state->term,
         .vote = state->vote,
-        .base_index = state->base_index,
-        .base_term = state->base_term,
-        .snapshot_index = state->base_index};
+        .base_index = base->index,
+        .base_term = base->term,
+        .config_index = base->config_index,
+        .snapshot_index = base->snapshot_index};
     token_random(&options.seed, sizeof(options.seed));
     members_to_config(&driver->members, &options.config);
     driver->raft = raft_new(&options);
-    driver_load(driver, state);
+    driver_load(driver, state, base);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------
@@ -198,6 +215,7 @@ static void driver_open_links(struct driver *driver, const struct wal_state *sta
     driver_hook_gateways(driver, &gateways.hooks);
     apply_init(&driver->apply, &apply, driver->wal, driver->loop);
     apply_set_lineage(&driver->apply, state->identity.cluster);
+    snapshots_start(&driver->snapshots, driver->loop, &driver->apply);
     gateways_init(&driver->gateways, &gateways);
     struct raft_event start = {.kind = RAFT_EVENT_START};
     driver_step(driver, &start);
@@ -216,6 +234,7 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
 {
     struct driver *driver = mem_alloc(sizeof(*driver));
     struct wal_state state;
+    struct driver_base base;
     uint64_t begin_ns = clock_boot_ns();
     driver->skel = skel;
     driver->loop = loop;
@@ -223,14 +242,17 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     driver->epoch = epoch;
     driver->timer = (struct loop_timer){.fire = driver_on_timer, .arg = driver};
     driver->stop_timer = (struct loop_timer){.fire = driver_on_stop_timer, .arg = driver};
+    driver->load_timer = (struct loop_timer){.fire = driver_on_load_timer, .arg = driver};
     driver->trim.timer = (struct loop_timer){.fire = driver_on_trim_timer, .arg = driver};
     disk_guard_init(&driver->guard, skel->paths.data);
     proposals_init(&driver->proposals);
     buf_init(&driver->scratch, LIMIT_ENTRY_BYTES);
     driver_open_log(driver, &state);
+    driver_open_snapshots(driver, &state);
+    driver_find_base(driver, &state, &base);
     if (driver_may_found(driver, &state))
         driver_found(driver, &state);
-    driver_make_core(driver, &state);
+    driver_make_core(driver, &state, &base);
     LOG_INFO("log_recovered", LOG_U64("last_index", state.last_index), LOG_U64("term", state.term),
              LOG_U64("torn_bytes", state.torn_bytes),
              LOG_U64("after_ms", (clock_boot_ns() - begin_ns) / NS_PER_MS));

@@ -155,8 +155,14 @@ void driver_hook_gateways(struct driver *driver, struct gateways_hooks *hooks)
 
 void driver_hook_workers(struct driver *driver, struct apply_hooks *hooks)
 {
-    *hooks = (struct apply_hooks){driver_on_applied, driver_on_workers_ok,
-                                  driver_on_worker_proposes, driver_on_failed, driver};
+    *hooks = (struct apply_hooks){.applied = driver_on_applied,
+                                  .workers_ok = driver_on_workers_ok,
+                                  .propose = driver_on_worker_proposes,
+                                  .failed = driver_on_failed,
+                                  .choose = driver_on_worker_lacks,
+                                  .loaded = driver_on_worker_loaded,
+                                  .part_made = driver_on_part_made,
+                                  .arg = driver};
 }
 
 /* ---- the end of a turn ------------------------------------------------------------------------
@@ -192,6 +198,8 @@ void driver_on_turn_end(void *arg)
     driver_propose(driver);
     wal_flush(driver->wal);
     driver_ask(driver);
+    if (!driver->stopping)
+        snapshots_consider(&driver->snapshots);
     apply_pump(&driver->apply);
     wal_flush(driver->wal);
     driver_watch_memory(driver);
@@ -202,6 +210,7 @@ void driver_on_turn_end(void *arg)
 
 static _Noreturn void driver_finish(struct driver *driver)
 {
+    snapshots_close(&driver->snapshots);
     gateways_close(&driver->gateways);
     apply_close(&driver->apply);
     wal_close(&driver->wal);
@@ -226,6 +235,7 @@ void driver_stop(struct driver *driver)
     driver_propose(driver);
     driver_ask(driver);
     driver->stopping = true;
+    snapshots_drop(&driver->snapshots);
     driver->stop_deadline_ns = driver_now_ns(driver) + DRIVER_STOP_WAIT_NS;
     gateways_set_leader(&driver->gateways, driver->term, false);
     driver_step(driver, &event);

@@ -273,6 +273,14 @@ uint64_t wal_last_index(const struct wal *wal)
     return wal->last_index;
 }
 
+uint64_t wal_kept_bytes(struct wal *wal)
+{
+    pthread_mutex_lock(&wal->mutex);
+    uint64_t first = wal->floor.first_sequence, last = wal->index.noted.sequence;
+    pthread_mutex_unlock(&wal->mutex);
+    return last < first ? 0 : (last - first + 1) * wal->segment_bytes;
+}
+
 /* From the segments, up to the cache or the place where the index says to look elsewhere. */
 static int wal_read_segments(struct wal *wal, struct wal_read_range *range, wal_visit_fn *visit,
                              void *arg)

@@ -86,6 +86,7 @@ struct wal_durable wal_take_durable(struct wal *wal);
 int wal_read(struct wal *wal, uint64_t first, size_t max_bytes, wal_visit_fn *visit, void *arg);
 uint64_t wal_first_index(const struct wal *wal); /* of the first that is there, or would be */
 uint64_t wal_last_index(const struct wal *wal);
+uint64_t wal_kept_bytes(struct wal *wal); /* about, of segments that were not given up */
 
 /* ---- giving up entries ------------------------------------------------------------------------
  */

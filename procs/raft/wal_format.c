@@ -13,7 +13,6 @@
 #define WAL_FLOOR_MAGIC 0x0a314c4649534e49ull    /* "INSIFL1\n" */
 #define WAL_BATCH_MAGIC 0x42574c49u              /* "ILWB" */
 #define WAL_SEAL_MAGIC 0x53574c49u               /* "ILWS" */
-#define WAL_ENTRY_HEAD_BYTES 22
 #define WAL_HARD_STATE_BYTES 17
 
 enum wal_record_type { WAL_RECORD_ENTRY = 1, WAL_RECORD_HARD_STATE = 2 };

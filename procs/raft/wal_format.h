@@ -20,6 +20,7 @@
 #define WAL_HEADER_BYTES 4096ul
 #define WAL_BATCH_HEADER_BYTES 40
 #define WAL_CLUSTER_BYTES 16
+#define WAL_ENTRY_HEAD_BYTES 22 /* of an entry, before its payload */
 #define WAL_IDENTITY_BYTES 112
 #define WAL_FLOOR_BYTES 60
 

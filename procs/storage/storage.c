@@ -18,6 +18,7 @@ int storage_load(void *arg, const struct map *map, MDB_txn *txn)
 
     storage->values = map_database(map, MAP_VALUES_DB);
     storage->apikeys = map_database(map, MAP_APIKEYS);
+    doomed_free(&storage->doomed);
     return doomed_load(&storage->doomed, map, txn);
 }
 

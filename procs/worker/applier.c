@@ -13,6 +13,17 @@ static const char applier_meta_lineage[] = "lineage";
 
 /* ---- opening ---- */
 
+/* Everything up to index has been folded, and nothing above. */
+static void applier_pass(struct applier *applier, uint64_t index)
+{
+    uint64_t checkpoint = index - index % RAFT_CHECKPOINT;
+
+    if (checkpoint < applier->last_index || checkpoint <= applier->checkpoint_index)
+        return;
+    applier->checkpoint_index = checkpoint;
+    applier->checkpoint_hash = applier->state_hash;
+}
+
 static int applier_load(struct applier *applier, MDB_txn *txn)
 {
     const struct worker_kind *kind = applier->kind;
@@ -38,6 +49,7 @@ int applier_open(struct applier *applier, struct map *map, const struct worker_k
         return error;
     error = applier_load(applier, txn);
     map_write_abort(map);
+    applier_pass(applier, applier->last_index);
     return error;
 }
 
@@ -137,6 +149,7 @@ int applier_apply(struct applier *applier, const struct msg_apply *entry,
         if (error != 0)
             return error;
     }
+    applier_pass(applier, entry->index - 1);
     int error = applier_decide(applier, entry, result);
     if (error != 0)
         return error;
@@ -149,6 +162,7 @@ int applier_apply(struct applier *applier, const struct msg_apply *entry,
 
 void applier_advance(struct applier *applier, uint64_t index)
 {
+    applier_pass(applier, index);
     if (index > applier->last_index)
         applier->last_index = index;
 }

@@ -9,6 +9,10 @@
  * command, detail. At equal applied index it is equal on all nodes, however the entries were
  * batched; where it is not, the states are not equal either.
  *
+ * Checkpoint: the state hash at the last index passed that is a multiple of RAFT_CHECKPOINT,
+ * wherever transactions end, so that nodes can be compared. None is known before the first one is
+ * passed.
+ *
  * An applied index that only moved past other workers' entries is kept in memory; it is stored with
  * the next entry, at the latest APPLIER_LAG later (after a restart raft sends less than that again)
  * or by applier_settle.
@@ -32,9 +36,11 @@ struct applier {
     struct map *map;
     const struct worker_kind *kind;
     struct sessions *sessions;
-    MDB_txn *txn;                        /* NULL: none is open */
-    uint64_t last_index;                 /* applied, the open transaction included */
-    uint64_t state_hash;                 /* likewise */
+    MDB_txn *txn;              /* NULL: none is open */
+    uint64_t last_index;       /* applied, the open transaction included */
+    uint64_t state_hash;       /* likewise */
+    uint64_t checkpoint_index; /* 0: none */
+    uint64_t checkpoint_hash;
     uint8_t lineage[RAFT_LINEAGE_BYTES]; /* zeros: none yet */
     bool lineage_changed;
     unsigned entries; /* in the open transaction */

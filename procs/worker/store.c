@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -15,11 +16,12 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/path.h"
 
 #define STORE_MARK_FORMAT 1
-#define STORE_FILE_BYTES (PATH_BYTES + 16)
+#define STORE_FILE_BYTES STORE_PATH_BYTES
 #define STORE_TEXT_BYTES 128
 
 struct store_mark {
@@ -131,6 +133,78 @@ int store_discard(const char *folder, const char *reason)
     return 0;
 }
 
+/* ---- crashes ----
+ *
+ * A signal handler has nothing but these to go by. */
+
+static const int store_faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+#define STORE_FAULTS (sizeof(store_faults) / sizeof(store_faults[0]))
+
+static struct {
+    int fd; /* of the file; -1: not counted */
+    uint8_t count;
+    struct sigaction before[STORE_FAULTS];
+} store_crash = {.fd = -1};
+
+static void store_crash_file(char out[STORE_FILE_BYTES], const char *folder)
+{
+    snprintf(out, STORE_FILE_BYTES, "%s/crashes", folder);
+}
+
+/* Never synced: after a crash of the system the boot rule decides. What cannot be read is 0. */
+static uint8_t store_read_crashes(const char *folder)
+{
+    char path[STORE_FILE_BYTES];
+    uint8_t count = 0;
+
+    store_crash_file(path, folder);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return 0;
+    if (read(fd, &count, 1) != 1)
+        count = 0;
+    close(fd);
+    return count;
+}
+
+/* Notes it, and lets it happen again with whatever was to be done about it before. */
+static void store_on_fault(int signal_number)
+{
+    int saved = errno;
+
+    if (store_crash.fd >= 0 && pwrite(store_crash.fd, &store_crash.count, 1, 0) != 1)
+        store_crash.fd = -1; /* nothing to be done about it here */
+    for (size_t i = 0; i < STORE_FAULTS; i++) {
+        if (store_faults[i] == signal_number)
+            sigaction(signal_number, &store_crash.before[i], NULL);
+    }
+    errno = saved;
+    raise(signal_number);
+}
+
+static void store_count_crashes(const char *folder)
+{
+    const struct sigaction action = {.sa_handler = store_on_fault};
+    char path[STORE_FILE_BYTES];
+
+    store_crash.count = (uint8_t)(store_read_crashes(folder) + 1);
+    store_crash_file(path, folder);
+    store_crash.fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    for (size_t i = 0; i < STORE_FAULTS; i++)
+        sigaction(store_faults[i], &action, &store_crash.before[i]);
+}
+
+void store_forget_crashes(const char *folder)
+{
+    char path[STORE_FILE_BYTES];
+
+    if (store_crash.fd >= 0)
+        close(store_crash.fd);
+    store_crash.fd = -1;
+    store_crash_file(path, folder);
+    unlink(path);
+}
+
 /* Rule 1: NULL, or why the map may not be used. */
 static const char *store_objection(const struct store_mark *mark, int mark_error,
                                    const char *boot_id)
@@ -160,20 +234,37 @@ static int store_check_room(const char *folder, uint64_t room_bytes)
     return E_IO;
 }
 
-/* Rules 1 and 2. */
+static void store_staging(char out[STORE_FILE_BYTES], const char *folder)
+{
+    int len = snprintf(out, STORE_FILE_BYTES, "%s/staged", folder);
+    CHECK(len > 0 && len < STORE_FILE_BYTES);
+}
+
+/* What is left of one that did not get its place. */
+static int store_clear_staging(const char *folder)
+{
+    char staging[STORE_FILE_BYTES];
+
+    store_staging(staging, folder);
+    return path_remove_tree(staging) == 0 ? 0 : store_failed("map_staging_failed", staging);
+}
+
+/* Rules 1, 2 and 5. */
 static int store_prepare(const char *folder, enum map_kind kind, uint64_t room_bytes)
 {
     struct store_mark mark = {0}, fresh = {.is_clean = false};
-    int error = 0;
 
     if (path_make_folder(folder) != 0)
         return store_failed("map_folder_failed", folder);
     store_this_boot(fresh.boot_id);
-    if (map_exists(folder, kind)) {
+    int error = store_clear_staging(folder);
+    if (error == 0 && map_exists(folder, kind)) {
         int mark_error = store_read_mark(folder, &mark);
         if (mark_error == E_IO)
             return E_IO;
         const char *objection = store_objection(&mark, mark_error, fresh.boot_id);
+        if (objection == NULL && store_read_crashes(folder) >= STORE_CRASHES)
+            objection = "its process has crashed again and again";
         if (objection != NULL)
             error = store_discard(folder, objection);
     }
@@ -188,6 +279,7 @@ int store_open(struct map **out, const char *folder, enum map_kind kind, uint64_
     int error = store_prepare(folder, kind, room_bytes);
     if (error != 0)
         return error;
+    store_count_crashes(folder); /* LMDB's look at the map may be one */
     error = map_open_writer(out, folder, kind);
     if (error == E_CORRUPT || error == E_VERSION || error == E_FOREIGN) { /* rule 3 */
         error = store_discard(folder, error_text(error));
@@ -200,4 +292,47 @@ int store_open(struct map **out, const char *folder, enum map_kind kind, uint64_
         LOG_ERROR("map_open_failed", LOG_STR("folder", folder),
                   LOG_STR("error", error_text(error)));
     return error;
+}
+
+/* ---- a map from elsewhere ---- */
+
+int store_stage(const char *folder, enum map_kind kind, char out[STORE_PATH_BYTES])
+{
+    char staging[STORE_FILE_BYTES];
+
+    int error = store_clear_staging(folder);
+    if (error != 0)
+        return error;
+    store_staging(staging, folder);
+    if (path_make_folder(staging) != 0)
+        return store_failed("map_staging_failed", staging);
+    return map_file(out, STORE_PATH_BYTES, staging, kind) == 0 ? 0 : E_IO;
+}
+
+int store_open_staged(struct map **out, const char *folder, enum map_kind kind)
+{
+    char staging[STORE_FILE_BYTES];
+
+    store_staging(staging, folder);
+    return map_open_writer(out, staging, kind);
+}
+
+int store_place(struct map *staged, const char *folder)
+{
+    char path[STORE_FILE_BYTES];
+
+    store_mark_file(path, folder, "");
+    if (unlink(path) != 0)
+        return store_failed("map_mark_failed", path);
+    FAILPOINT("map_unmarked");
+    return map_move(staged, folder);
+}
+
+int store_accept(const char *folder)
+{
+    struct store_mark fresh = {.is_clean = false};
+
+    store_this_boot(fresh.boot_id);
+    int error = store_write_mark(folder, &fresh);
+    return error != 0 ? error : store_clear_staging(folder);
 }

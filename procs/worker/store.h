@@ -11,6 +11,13 @@
  * 3. A map that is not used, or that cannot be used because it is corrupt, of another format or of
  *    another kind, is removed with a warning and made anew; raft then sends everything again. A map
  *    that cannot be opened for other reasons (permissions, disk) is left alone: E_IO.
+ * 4. A map that is to take the place of this one (of a snapshot) is staged in a folder within this
+ *    one. While its files move there is no mark, so that a crash leaves nothing that could be taken
+ *    for a map.
+ * 5. A map that makes its process crash again and again is not worth keeping. The file "crashes"
+ *    counts the processes in a row that ended by a fault of their own (a signal such as SIGSEGV,
+ *    SIGBUS or SIGABRT, not a kill from outside) within STORE_CRASH_S seconds of opening it; after
+ *    STORE_CRASHES of them the map is removed, as by rule 3.
  *
  * Everything is logged here, with the folder.
  */
@@ -19,13 +26,30 @@
 
 #include <stdint.h>
 
+#include "base/path.h"
 #include "shm/map.h"
+
+#define STORE_CRASHES 5
+#define STORE_CRASH_S 5
+#define STORE_PATH_BYTES (PATH_BYTES + 32)
 
 /* room_bytes: so much must be free to make a map (a full disk is SIGBUS later). E_IO. */
 int store_open(struct map **out, const char *folder, enum map_kind kind, uint64_t room_bytes);
 
 /* Removes the map and its mark, open or not, so that it stays removed. E_IO. */
 int store_discard(const char *folder, const char *reason);
+
+/* Rule 5; store_open has begun to count. The map has lasted: the count begins anew, and crashes of
+ * this process are not counted any more. */
+void store_forget_crashes(const char *folder);
+
+/* Rule 4. Makes the staging folder anew; out: where the new map's file is to be. E_IO. */
+int store_stage(const char *folder, enum map_kind kind, char out[STORE_PATH_BYTES]);
+int store_open_staged(struct map **out, const char *folder, enum map_kind kind);
+/* Puts the staged map in place; no map of the folder is open in this process. Until store_accept,
+ * and when either fails (E_IO), what is there is thrown away at the next opening. */
+int store_place(struct map *staged, const char *folder);
+int store_accept(const char *folder);
 
 /* After map_sync, when nothing will be written any more. E_IO. */
 int store_mark_clean(const char *folder);

@@ -16,10 +16,13 @@ static void stream_set_leader(struct worker *worker, bool is_leader)
         worker->kind->role_changed(worker->kind->arg, worker);
 }
 
-static void stream_resume(struct worker *worker)
+void stream_resume(struct worker *worker)
 {
-    struct msg_resume resume = {.applied_index = worker->applier.last_index};
+    struct msg_resume resume = {.applied_index = worker->applier.last_index,
+                                .state_hash = worker->applier.state_hash};
 
+    if (worker->stream == STREAM_ENDED || !link_is_up(worker->raft))
+        return;
     if (resume.applied_index > 0)
         memcpy(resume.lineage, worker->applier.lineage, sizeof(resume.lineage));
     worker->stream = STREAM_ASKED;
@@ -34,8 +37,9 @@ static void stream_on_up(void *arg, const struct link_peer *peer)
     (void)peer;
     if (worker->stream == STREAM_ENDED)
         return;
-    worker_commit(worker); /* of an earlier connection */
-    stream_resume(worker);
+    worker_commit(worker);              /* of an earlier connection */
+    if (!snapshots_are_loading(worker)) /* else when that has ended */
+        stream_resume(worker);
 }
 
 static void stream_on_down(void *arg)
@@ -46,6 +50,7 @@ static void stream_on_down(void *arg)
         return;
     worker->stream = STREAM_DOWN;
     loop_timer_clear(worker->loop, &worker->hold_timer);
+    snapshots_on_down(worker);
     stream_set_leader(worker, false);
 }
 
@@ -113,6 +118,15 @@ static void stream_on_message(void *arg, enum msg type, struct unpack *body)
     case MSG_ROLE:
         stream_on_role(worker, body);
         break;
+    case MSG_SNAPSHOT_MAKE:
+        snapshots_on_make(worker, body);
+        break;
+    case MSG_SNAPSHOT_DROP:
+        snapshots_on_drop(worker, body);
+        break;
+    case MSG_SNAPSHOT_LOAD:
+        snapshots_on_load(worker, body);
+        break;
     default:
         unpack_refuse(body);
     }
@@ -149,7 +163,11 @@ void stream_hold(struct worker *worker, uint64_t bytes)
 
 void stream_tell_applied(struct worker *worker)
 {
-    const struct msg_applied msg = {.index = worker->applier.last_index};
+    const struct applier *applier = &worker->applier;
+    const struct msg_applied msg = {.index = applier->last_index,
+                                    .state_hash = applier->state_hash,
+                                    .checkpoint_index = applier->checkpoint_index,
+                                    .checkpoint_hash = applier->checkpoint_hash};
 
     worker->told_index = msg.index;
     if (worker->stream != STREAM_FLOWING && worker->stream != STREAM_HELD)

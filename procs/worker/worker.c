@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "procs/worker/store.h"
 #include "procs/worker/worker_private.h"
@@ -66,7 +67,10 @@ static void worker_finish(struct worker *worker)
     int error = map_sync(worker->map);
     if (error != 0)
         worker_fail(worker, "sync", error);
-    map_close(&worker->map);
+    /* A copy that is being made reads on until the process ends. */
+    if (!worker->making.is_running)
+        map_close(&worker->map);
+    store_forget_crashes(worker->folder);
     if (store_mark_clean(worker->folder) != 0)
         skel_exit(&worker->skel, 1);
     LOG_INFO("map_closed", LOG_U64("applied_index", worker->applier.last_index));
@@ -170,7 +174,50 @@ static void worker_on_turn_end(void *arg)
     worker_commit(arg);
 }
 
+/* ---- another state ---- */
+
+static void worker_open_applier(struct worker *worker)
+{
+    int error = applier_open(&worker->applier, worker->map, worker->kind);
+    if (error != 0)
+        worker_fail(worker, "load", error);
+    worker->told_index = worker->applier.last_index;
+    LOG_INFO("map_opened", LOG_STR("folder", worker->folder),
+             LOG_U64("applied_index", worker->applier.last_index),
+             LOG_U64("sessions", sessions_count(worker->applier.sessions)));
+}
+
+/* Readers that have the old files open go on with the old state until they see the generation. It
+ * is raised before the new files count: a crash in between makes them anew, and raises it again. */
+void worker_replace_map(struct worker *worker, struct map *staged)
+{
+    const enum proc proc = worker->kind->proc;
+    uint64_t index = map_applied_index(staged);
+
+    applier_close(&worker->applier);
+    map_close(&worker->map);
+    worker->map = staged;
+    if (board_read_applied(worker->board, proc) > index)
+        board_write_applied(worker->board, proc, index);
+    if (store_place(staged, worker->folder) != 0)
+        skel_exit(&worker->skel, 1);
+    FAILPOINT("map_placed");
+    board_raise_generation(worker->board, proc);
+    if (store_accept(worker->folder) != 0)
+        skel_exit(&worker->skel, 1);
+    FAILPOINT("map_accepted");
+    worker_open_applier(worker);
+}
+
 /* ---- start ---- */
+
+/* The map has lasted so long that it is not what ends this process (store.h). */
+static void worker_on_lasted_timer(void *arg)
+{
+    struct worker *worker = arg;
+
+    store_forget_crashes(worker->folder);
+}
 
 static void worker_check_tmpfs(const struct worker *worker)
 {
@@ -198,13 +245,7 @@ static void worker_open_state(struct worker *worker)
         board_write_applied(worker->board, kind->proc, 0);
         board_raise_generation(worker->board, kind->proc);
     }
-    error = applier_open(&worker->applier, worker->map, kind);
-    if (error != 0)
-        worker_fail(worker, "load", error);
-    worker->told_index = worker->applier.last_index;
-    LOG_INFO("map_opened", LOG_STR("folder", worker->folder),
-             LOG_U64("applied_index", worker->applier.last_index),
-             LOG_U64("sessions", sessions_count(worker->applier.sessions)));
+    worker_open_applier(worker);
 }
 
 static void worker_open_links(struct worker *worker)
@@ -212,6 +253,9 @@ static void worker_open_links(struct worker *worker)
     worker->loop = loop_new();
     worker->sweep_timer = (struct loop_timer){.fire = worker_on_sweep_timer, .arg = worker};
     worker->stop_timer = (struct loop_timer){.fire = worker_on_stop_timer, .arg = worker};
+    worker->lasted_timer = (struct loop_timer){.fire = worker_on_lasted_timer, .arg = worker};
+    loop_timer_set(worker->loop, &worker->lasted_timer, clock_boot_ns() + STORE_CRASH_S * NS_PER_S);
+    snapshots_init(worker);
     /* Before the links' own runners, so that results leave in the turn of their commit. */
     CHECK(loop_add_runner(worker->loop, worker_on_turn_end, worker) == 0);
     int error = gateways_open(worker);

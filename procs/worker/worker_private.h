@@ -5,9 +5,12 @@
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "ipc/helper.h"
 #include "ipc/link.h"
 #include "procs/skel/skel.h"
 #include "procs/worker/applier.h"
+#include "procs/worker/snapshot_copy.h"
+#include "procs/worker/snapshot_load.h"
 #include "procs/worker/worker.h"
 #include "shm/board.h"
 
@@ -16,6 +19,7 @@ enum stream_state {
     STREAM_ASKED,   /* RESUME was sent */
     STREAM_FLOWING, /* RESUME_OK came: entries are applied */
     STREAM_HELD,    /* no room: what comes is passed over until the stream is asked for again */
+    STREAM_LOADING, /* a snapshot: likewise */
     STREAM_ENDED,   /* stopping */
 };
 
@@ -25,6 +29,31 @@ struct worker_gateway {
     uint64_t session;       /* as it has told on this connection; 0: not yet */
     uint64_t awaited_index; /* it wants to know when this is applied; 0: no more */
     bool drops_results;
+};
+
+struct worker_making { /* a snapshot's part */
+    struct helper_job job;
+    struct worker *worker;
+    struct helper *helper; /* made when it is needed first */
+    struct snapshot_copy copy;
+    bool is_running;
+    uint64_t index, state_hash;
+};
+
+struct worker_loading {
+    struct helper_job job;
+    struct worker *worker;
+    struct helper *helper;
+    struct snapshot_load load;
+    bool is_running;
+    bool is_over; /* but the map cannot be closed yet: a copy of it is being made */
+    uint64_t index, state_hash;
+    struct { /* came while another one was running */
+        bool is_due;
+        uint64_t index, bytes, state_hash;
+        uint8_t sum[SHA256_BYTES];
+        char path[RAFT_PATH_BYTES];
+    } next;
 };
 
 struct worker_reply { /* a result that leaves after the commit */
@@ -50,6 +79,9 @@ struct worker {
     uint64_t held_bytes; /* STREAM_HELD: of the command that waits for room */
     struct loop_timer hold_timer;
 
+    struct worker_making making;
+    struct worker_loading loading;
+
     /* gateways */
     struct worker_gateway gateways[LIMIT_GATEWAYS];
     unsigned gateway_count;
@@ -58,6 +90,7 @@ struct worker {
     struct buf details;
 
     struct loop_timer sweep_timer;
+    struct loop_timer lasted_timer;
     struct loop_timer stop_timer;
     uint64_t stop_deadline_ns;
 };
@@ -78,11 +111,23 @@ _Noreturn void worker_fail(struct worker *worker, const char *what, int error);
 /* Raft's verdict, or our own: the state is not of this log. Throws it away. */
 _Noreturn void worker_rebuild(struct worker *worker, const char *reason);
 
+/* Puts another map in the place of what this worker has, and goes on with it. */
+void worker_replace_map(struct worker *worker, struct map *staged);
+
+/* worker_snapshots.c */
+void snapshots_init(struct worker *worker);
+void snapshots_on_make(struct worker *worker, struct unpack *body);
+void snapshots_on_drop(struct worker *worker, struct unpack *body);
+void snapshots_on_load(struct worker *worker, struct unpack *body);
+void snapshots_on_down(struct worker *worker); /* the link to raft: all that was asked is void */
+bool snapshots_are_loading(const struct worker *worker);
+
 /* stream.c */
 int stream_open(struct worker *worker);
 /* Applies no more until there is room for a command of so many bytes. */
 void stream_hold(struct worker *worker, uint64_t bytes);
 void stream_tell_applied(struct worker *worker);
+void stream_resume(struct worker *worker); /* asks raft to go on, if it is there */
 
 /* gateways.c */
 int gateways_open(struct worker *worker);

@@ -51,6 +51,11 @@ union message {
     struct msg_result result;
     struct msg_recall recall;
     struct msg_session session;
+    struct msg_snapshot_make snapshot_make;
+    struct msg_snapshot_made snapshot_made;
+    struct msg_snapshot_drop snapshot_drop;
+    struct msg_snapshot_load snapshot_load;
+    struct msg_snapshot_loaded snapshot_loaded;
     struct msg_wait_applied wait_applied;
     struct msg_applied_at applied_at;
 };
@@ -85,6 +90,11 @@ CONVERSATION(recall)
 CONVERSATION(session)
 CONVERSATION(wait_applied)
 CONVERSATION(applied_at)
+CONVERSATION(snapshot_make)
+CONVERSATION(snapshot_made)
+CONVERSATION(snapshot_drop)
+CONVERSATION(snapshot_load)
+CONVERSATION(snapshot_loaded)
 
 static int send_rebuild(const union message *message)
 {
@@ -107,6 +117,7 @@ static int decode_rebuild(union message *message, struct unpack *body)
         text, sizeof(text) - 1                                                                     \
     }
 #define BIG 0xfedcba9876543210ull
+#define SUM "01234567890123456789012345678901"
 
 static const struct sample {
     enum msg type;
@@ -146,7 +157,7 @@ static const struct sample {
      send_change_answer,
      decode_change_answer,
      {.change_answer = {BIG, E_CONFLICT, BYTES("node3 is a member already")}}},
-    {MSG_RESUME, send_resume, decode_resume, {.resume = {BIG, LINEAGE}}},
+    {MSG_RESUME, send_resume, decode_resume, {.resume = {BIG, LINEAGE, BIG + 1}}},
     {MSG_RESUME_OK, send_resume_ok, decode_resume_ok, {.resume_ok = {LINEAGE}}},
     {MSG_REBUILD, send_rebuild, decode_rebuild, {{BYTES("")}}},
     {MSG_APPLY,
@@ -154,7 +165,10 @@ static const struct sample {
      decode_apply,
      {.apply = {BIG, BIG + 1, BIG + 2, BIG + 3, BIG + 4, BIG + 5, BYTES("command")}}},
     {MSG_APPLY_END, send_apply_end, decode_apply_end, {.apply_end = {BIG}}},
-    {MSG_APPLIED, send_applied, decode_applied, {.applied = {BIG}}},
+    {MSG_APPLIED,
+     send_applied,
+     decode_applied,
+     {.applied = {BIG, BIG + 1, BIG - BIG % RAFT_CHECKPOINT, BIG + 2}}},
     {MSG_WORKER_PROPOSE,
      send_worker_propose,
      decode_worker_propose,
@@ -168,6 +182,24 @@ static const struct sample {
     {MSG_SESSION, send_session, decode_session, {.session = {BIG}}},
     {MSG_WAIT_APPLIED, send_wait_applied, decode_wait_applied, {.wait_applied = {BIG}}},
     {MSG_APPLIED_AT, send_applied_at, decode_applied_at, {.applied_at = {BIG}}},
+    {MSG_SNAPSHOT_MAKE,
+     send_snapshot_make,
+     decode_snapshot_make,
+     {.snapshot_make = {BIG, BIG + 1, BYTES("/data/snapshots/making/storage.mdb")}}},
+    {MSG_SNAPSHOT_MADE,
+     send_snapshot_made,
+     decode_snapshot_made,
+     {.snapshot_made = {BIG, 0, BIG + 1, BYTES(SUM), BIG + 2}}},
+    {MSG_SNAPSHOT_DROP, send_snapshot_drop, decode_snapshot_drop, {.snapshot_drop = {BIG}}},
+    {MSG_SNAPSHOT_LOAD,
+     send_snapshot_load,
+     decode_snapshot_load,
+     {.snapshot_load = {BIG, BIG + 1, BYTES(SUM), BIG + 2,
+                        BYTES("/data/snapshots/7/storage.mdb")}}},
+    {MSG_SNAPSHOT_LOADED,
+     send_snapshot_loaded,
+     decode_snapshot_loaded,
+     {.snapshot_loaded = {BIG, E_CORRUPT}}},
 };
 #define SAMPLES (sizeof(samples) / sizeof(samples[0]))
 
@@ -373,6 +405,24 @@ Test(messages, entries_and_commands_are_never_empty)
     expect_refused(MSG_PROPOSE, &(union message){.propose = {{"", 0}}});
     expect_refused(MSG_WORKER_PROPOSE, &(union message){.worker_propose = {{"", 0}}});
     expect_refused(MSG_APPLY, &(union message){.apply = {.index = 1, .command = {"", 0}}});
+}
+
+Test(messages, a_checkpoint_is_a_round_index_that_was_applied)
+{
+    expect_refused(MSG_APPLIED, &(union message){.applied = {2047, 0, 2047, 0}});
+    expect_refused(MSG_APPLIED, &(union message){.applied = {2047, 0, 2048, 0}});
+}
+
+Test(messages, a_snapshot_has_an_index_a_path_and_a_sum)
+{
+    const struct slice path = BYTES("/a"), sum = BYTES(SUM), nul = {"/\0a", 3};
+    expect_refused(MSG_SNAPSHOT_MAKE, &(union message){.snapshot_make = {0, 0, path}});
+    expect_refused(MSG_SNAPSHOT_MAKE, &(union message){.snapshot_make = {1, 0, {"", 0}}});
+    expect_refused(MSG_SNAPSHOT_MAKE, &(union message){.snapshot_make = {1, 0, nul}});
+    expect_refused(MSG_SNAPSHOT_MADE, &(union message){.snapshot_made = {1, 0, 1, {"", 0}, 0}});
+    expect_refused(MSG_SNAPSHOT_MADE, &(union message){.snapshot_made = {1, E_IO, 1, sum, 0}});
+    expect_refused(MSG_SNAPSHOT_LOAD, &(union message){.snapshot_load = {0, 1, sum, 0, path}});
+    expect_refused(MSG_SNAPSHOT_LOAD, &(union message){.snapshot_load = {1, 1, path, 0, path}});
 }
 
 Test(messages, a_session_is_never_0)

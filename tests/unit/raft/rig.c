@@ -218,17 +218,23 @@ struct rig_worker *rig_worker_of(enum proc proc)
     return &rig.workers[PROC_WORKER_SLOT(proc)];
 }
 
+void rig_resume(struct rig_worker *worker)
+{
+    struct msg_resume resume = {.applied_index = worker->applied_index,
+                                .state_hash = rig_state_hash(worker)};
+    if (!worker->wants_zero && worker->applied_index > 0)
+        memcpy(resume.lineage, worker->lineage, sizeof(resume.lineage));
+    cr_assert_eq(msg_resume_send(worker->link, &resume), 0);
+}
+
 static void rig_worker_on_up(void *arg, const struct link_peer *peer)
 {
     struct rig_worker *worker = arg;
-    struct msg_resume resume = {.applied_index = worker->applied_index};
     (void)peer;
     worker->pending = 0;
     worker->held_bytes = 0;
-    if (!worker->wants_zero && worker->applied_index > 0)
-        memcpy(resume.lineage, worker->lineage, sizeof(resume.lineage));
     if (!worker->is_silent)
-        cr_assert_eq(msg_resume_send(worker->link, &resume), 0);
+        rig_resume(worker);
 }
 
 static void rig_worker_on_down(void *arg)
@@ -272,7 +278,7 @@ static void rig_worker_end(struct rig_worker *worker, uint64_t last_index)
     worker->count += worker->pending;
     worker->pending = 0;
     worker->applied_index = last_index;
-    const struct msg_applied applied = {last_index};
+    const struct msg_applied applied = {.index = last_index, .state_hash = rig_state_hash(worker)};
     cr_assert_eq(msg_applied_send(worker->link, &applied), 0);
 }
 
@@ -295,6 +301,7 @@ static void rig_worker_on_message(void *arg, enum msg type, struct unpack *body)
     case MSG_RESUME_OK:
         cr_assert_eq(msg_resume_ok_decode(&ok, body), 0);
         memcpy(worker->lineage, ok.lineage, sizeof(ok.lineage));
+        memcpy(rig.lineage, ok.lineage, sizeof(ok.lineage));
         worker->resumed++;
         break;
     case MSG_REBUILD:
@@ -306,6 +313,15 @@ static void rig_worker_on_message(void *arg, enum msg type, struct unpack *body)
         cr_assert_gt(worker->resumed, 0, "a role before RESUME_OK");
         worker->roles++;
         worker->is_leader = role.is_leader;
+        break;
+    case MSG_SNAPSHOT_MAKE:
+        rig_on_make(worker, body);
+        break;
+    case MSG_SNAPSHOT_DROP:
+        rig_on_drop(worker, body);
+        break;
+    case MSG_SNAPSHOT_LOAD:
+        rig_on_load(worker, body);
         break;
     default:
         cr_assert_fail("%s to a worker", msg_name(type));

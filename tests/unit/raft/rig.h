@@ -34,6 +34,15 @@ struct rig_worker {
     unsigned resumed, rebuilt, roles, ends;
     bool is_leader;
     size_t held_bytes; /* of commands that came while it holds */
+
+    /* snapshots: a file is what was applied, and how far */
+    bool keeps_parts; /* is asked for a part, and does not answer */
+    int part_error;   /* answers with this instead */
+    int load_error;   /* likewise */
+    unsigned asked, loaded, dropped;
+    uint64_t asked_index; /* of the last SNAPSHOT_MAKE */
+    uint64_t load_index;  /* of the last SNAPSHOT_LOAD, whatever came of it */
+    char asked_path[RAFT_PATH_BYTES];
 };
 
 struct rig_gateway {
@@ -58,7 +67,8 @@ struct rig {
     bool is_ready;
     struct rig_gateway gateway;
     struct rig_worker workers[PROC_WORKER_COUNT];
-    uint64_t sequence; /* of the last proposal */
+    uint8_t lineage[RAFT_LINEAGE_BYTES]; /* as any of them was told */
+    uint64_t sequence;                   /* of the last proposal */
 };
 
 extern struct rig rig;
@@ -103,6 +113,15 @@ void rig_ask(uint64_t id);
 bool rig_has(enum proc proc, uint64_t sequence);
 const struct rig_applied *rig_find(enum proc proc, uint64_t sequence);
 uint64_t rig_applied_index(enum proc proc);
+
+/* rig_snapshot.c: what a worker does about SNAPSHOT_MAKE, _DROP and _LOAD */
+void rig_on_make(struct rig_worker *worker, struct unpack *body);
+void rig_on_drop(struct rig_worker *worker, struct unpack *body);
+void rig_on_load(struct rig_worker *worker, struct unpack *body);
+void rig_resume(struct rig_worker *worker);
+/* The answer that keeps_parts held back. */
+void rig_make_part(struct rig_worker *worker);
+uint64_t rig_state_hash(const struct rig_worker *worker);
 
 unsigned rig_logged(const char *text); /* lines of insi-raft that hold it */
 

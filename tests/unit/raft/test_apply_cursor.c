@@ -18,7 +18,7 @@ static bool cursor_resume(uint64_t applied, const uint8_t *of, uint64_t first)
     struct msg_resume resume = {.applied_index = applied};
     if (of)
         memcpy(resume.lineage, of, sizeof(resume.lineage));
-    return apply_cursor_resume(&cursor, &resume, lineage, first, 5);
+    return apply_cursor_resume(&cursor, &resume, lineage, first, 5) == APPLY_FITS;
 }
 
 Test(apply_cursor, an_empty_worker_begins_at_the_beginning)

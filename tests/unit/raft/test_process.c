@@ -376,7 +376,7 @@ Test(process, a_worker_that_does_not_apply_gets_one_window_and_holds_nobody_up)
 Test(process, a_worker_that_claims_what_it_was_not_sent_is_cut_off)
 {
     process_start_all();
-    const struct msg_applied lie = {1000};
+    const struct msg_applied lie = {.index = 1000};
     unsigned resumed = rig_worker_of(PROC_STORAGE)->resumed;
     cr_assert_eq(msg_applied_send(rig_worker_of(PROC_STORAGE)->link, &lie), 0);
     RIG_WAIT(rig_worker_of(PROC_STORAGE)->resumed == resumed + 1);
