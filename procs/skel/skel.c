@@ -219,6 +219,23 @@ static void skel_stop(struct skel *skel)
     skel->hooks.on_stop(skel->hooks.arg);
 }
 
+static void skel_yield(struct skel *skel)
+{
+    if (skel->yielding)
+        return;
+    skel->yielding = true;
+    LOG_INFO("worker_yielding");
+    if (skel->hooks.on_yield)
+        skel->hooks.on_yield(skel->hooks.arg);
+    else
+        skel_yielded(skel);
+}
+
+void skel_yielded(struct skel *skel)
+{
+    skel_send(skel, PROC_CONTROL_YIELD);
+}
+
 static void skel_reload(struct skel *skel, int fd)
 {
     struct config fresh, old = skel->config;
@@ -271,6 +288,9 @@ static bool skel_receive(struct skel *skel)
         break;
     case PROC_CONTROL_RELOAD:
         skel_reload(skel, fd);
+        break;
+    case PROC_CONTROL_YIELD:
+        skel_yield(skel);
         break;
     default:
         LOG_WARN("control_not_understood", LOG_U64("byte", (unsigned char)byte));

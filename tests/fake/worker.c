@@ -7,7 +7,7 @@
  *                 Without the file: serve. <name> is "raft", "gateway0" and so on.
  *   <name>.starts one byte for each start so far
  *   <name>.state  what the last start found: descriptors, signals, limits
- *   trace         a line "<boot ms> <name> <what>" for start, ready, stop, reload, end
+ *   trace         a line "<boot ms> <name> <what>" for start, ready, yield, stop, reload, end
  *
  * serve  ready at once; ends when asked to, with 0     crash   ends with 1 before it is ready
  * late   the same, 150 ms after being asked            flash   ready, then ends with 1
@@ -15,7 +15,9 @@
  * slow   its loop turns, but it never gets ready       giveup  ends with 3
  * mute   its loop never turns, nor is it ready         hangup  ready, then closes its channel
  * hang   ready, then its loop stops                    babble  sends bytes that mean nothing;
- * serves deaf   the same, and SIGABRT does not end it
+ * serves deaf   the same, and SIGABRT does not end it         clings  serves, and never answers a
+ * YIELD tarry  serves, and answers a YIELD after 150 ms      bolts   serves, and ends instead of
+ * answering
  *
  * SIGUSR1 makes it end with 3, SIGUSR2 makes it hang, from whatever it does.
  */
@@ -41,7 +43,7 @@
 struct fake {
     struct skel skel;
     struct loop *loop;
-    struct loop_timer timer;
+    struct loop_timer timer, yield_timer;
     char folder[512], name[32], behaviour[32];
 };
 
@@ -163,6 +165,33 @@ static void fake_on_stop(void *arg)
     loop_timer_set(fake.loop, &fake.timer, clock_boot_ns() + FAKE_LATE_MS * NS_PER_MS);
 }
 
+static bool fake_is(const char *behaviour)
+{
+    return strcmp(fake.behaviour, behaviour) == 0;
+}
+
+static void fake_on_yield_timer(void *arg)
+{
+    (void)arg;
+    fake_trace("yielded");
+    skel_yielded(&fake.skel);
+}
+
+static void fake_on_yield(void *arg)
+{
+    fake_trace("yield");
+    if (fake_is("bolts"))
+        fake_end(1);
+    if (fake_is("clings"))
+        return;
+    if (!fake_is("tarry")) {
+        fake_on_yield_timer(arg);
+        return;
+    }
+    fake.yield_timer.fire = fake_on_yield_timer;
+    loop_timer_set(fake.loop, &fake.yield_timer, clock_boot_ns() + FAKE_LATE_MS * NS_PER_MS);
+}
+
 static void fake_on_reload(void *arg)
 {
     char what[64];
@@ -185,11 +214,6 @@ static void fake_babble(void)
         char byte = (char)('a' + i % 26);
         CHECK(send(fake.skel.control_fd, &byte, 1, MSG_NOSIGNAL) == 1 || errno == EAGAIN);
     }
-}
-
-static bool fake_is(const char *behaviour)
-{
-    return strcmp(fake.behaviour, behaviour) == 0;
 }
 
 static void fake_begin(void)
@@ -234,7 +258,9 @@ int main(int argc, char **argv)
     CHECK(signal(SIGUSR2, fake_on_signal) != SIG_ERR);
     fake_choose();
     fake_trace("start");
-    skel_set_hooks(&fake.skel, &(struct skel_hooks){fake_on_stop, fake_on_reload, NULL});
+    skel_set_hooks(&fake.skel, &(struct skel_hooks){.on_stop = fake_on_stop,
+                                                    .on_reload = fake_on_reload,
+                                                    .on_yield = fake_on_yield});
     fake.loop = loop_new();
     skel_attach(&fake.skel, fake.loop);
     fake_begin();
