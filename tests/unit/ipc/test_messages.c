@@ -462,6 +462,7 @@ Test(messages, a_lineage_has_sixteen_bytes)
         buf_clear(&buf);
         pack_u64(&pack, 5);
         pack_bytes(&pack, slice_of(bytes, len));
+        pack_u64(&pack, 7);
         unpack_init(&body, buf_slice(&buf));
         cr_assert_eq(decode_resume(&got, &body), expected, "%zu", len);
         buf_fini(&buf);

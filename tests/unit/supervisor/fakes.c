@@ -317,3 +317,15 @@ bool fakes_state_has(const char *name, const char *wanted)
             return true;
     return false;
 }
+
+uint64_t fakes_state_hex(const char *name, const char *key)
+{
+    char line[512], file[64];
+    snprintf(file, sizeof(file), "%s.state", name);
+    const char *at = fakes_read(file);
+    while (fakes_line(line, &at))
+        if (strncmp(line, key, strlen(key)) == 0)
+            return strtoull(line + strlen(key), NULL, 16);
+    cr_assert_fail("no %s of %s", key, name);
+    return 0;
+}

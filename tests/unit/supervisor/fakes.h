@@ -40,7 +40,8 @@ unsigned fakes_traced(const char *name, const char *what);  /* so often */
 unsigned fakes_logged(const char *event, const char *more); /* lines with both; event may be "" */
 uint64_t fakes_traced_ms(const char *name, const char *what, unsigned which); /* boot time */
 bool fakes_is_alive(pid_t pid);
-bool fakes_state_has(const char *name, const char *line); /* of its last start */
+bool fakes_state_has(const char *name, const char *line);    /* of its last start */
+uint64_t fakes_state_hex(const char *name, const char *key); /* the number behind "SigIgn:" */
 
 #define FAKES_WAIT_FOR(condition)                                                                  \
     do {                                                                                           \
