@@ -33,6 +33,7 @@ typedef _Atomic uint64_t board_word;
 struct board_slot {
     _Alignas(BOARD_LINE_BYTES) board_word applied_index;
     board_word generation;
+    board_word shown_index;
 };
 
 struct board_page {
@@ -266,8 +267,12 @@ static struct board_slot *board_slot(const struct board *board, enum proc worker
 
 void board_write_applied(struct board *board, enum proc worker, uint64_t index)
 {
+    struct board_slot *slot = board_slot(board, worker);
+
     CHECK(board->writable);
-    atomic_store_explicit(&board_slot(board, worker)->applied_index, index, memory_order_release);
+    if (board_get(&slot->shown_index) < index)
+        board_put(&slot->shown_index, index);
+    atomic_store_explicit(&slot->applied_index, index, memory_order_release);
 }
 
 void board_raise_generation(struct board *board, enum proc worker)
@@ -318,6 +323,11 @@ int board_read_lease(const struct board *board, struct board_lease *out)
 uint64_t board_read_applied(const struct board *board, enum proc worker)
 {
     return atomic_load_explicit(&board_slot(board, worker)->applied_index, memory_order_acquire);
+}
+
+uint64_t board_read_shown(const struct board *board, enum proc worker)
+{
+    return atomic_load_explicit(&board_slot(board, worker)->shown_index, memory_order_acquire);
 }
 
 uint64_t board_read_generation(const struct board *board, enum proc worker)

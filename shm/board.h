@@ -18,7 +18,7 @@
 #include "base/limits.h"
 #include "base/proc.h"
 
-#define BOARD_VERSION 2
+#define BOARD_VERSION 3
 #define BOARD_LEASE_FOREVER UINT64_MAX /* a group of one voter: nobody else can ever lead */
 
 enum board_role {
@@ -55,6 +55,9 @@ struct board_worker { /* written by one state worker */
      * generation, and only then shows how far the new map is. */
     uint64_t applied_index;
     uint64_t generation; /* raised when the map's file was replaced: readers reopen */
+    /* The highest applied index there ever was: clients may have been told of everything up to it.
+     * Kept by board_write_applied, and never taken back. */
+    uint64_t shown_index;
 };
 
 struct board;
@@ -84,6 +87,7 @@ void board_raise_generation(struct board *board, enum proc worker);
 int board_read_lease(const struct board *board,
                      struct board_lease *out); /* E_BUSY: give up, ask raft */
 uint64_t board_read_applied(const struct board *board, enum proc worker);
+uint64_t board_read_shown(const struct board *board, enum proc worker);
 uint64_t board_read_generation(const struct board *board, enum proc worker);
 uint64_t board_cluster_time_ms(const struct board *board); /* now, in cluster time */
 

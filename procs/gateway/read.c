@@ -110,7 +110,9 @@ static int reads_by_lease(struct reads *reads, read_look_fn *look, void *arg)
     struct board_lease before, after;
     if (board_read_lease(reads->board, &before) != 0 || !reads_lease_holds(reads, &before))
         return E_BUSY;
-    int error = reads_look(reads, before.commit_index, look, arg);
+    uint64_t shown_index = board_read_shown(reads->board, reads->worker);
+    uint64_t index = before.commit_index > shown_index ? before.commit_index : shown_index;
+    int error = reads_look(reads, index, look, arg);
     if (error != 0)
         return error;
     if (board_read_lease(reads->board, &after) != 0 || after.epoch != before.epoch ||

@@ -5,20 +5,23 @@
  *
  *   By lease, on the leader, without a message. In this order:
  *     1. load the lease record L from the board: the lease must hold now (boot time below its end,
- *        or a lease without end: a group of one voter);
+ *        or a lease without end: a group of one voter); load the highest index S that the worker
+ *        has ever shown;
  *     2. the map's generation on the board must be the one that was opened, else it is opened anew;
  *        load the worker's applied index A from the board; the generation must still be the same;
- *     3. A must have reached L.commit_index;
+ *     3. A must have reached L.commit_index and S;
  *     4. begin a read transaction; read; end it;
  *     5. load the record again: epoch and term must be L's, and the lease must hold now (I6: a
  *        process may be stopped for any time between two instructions).
  *   While the lease held, nobody else led, so every write told of before step 1 went through this
- *   node, and this node's workers had applied it before anybody was told (I3). The index in step 3
- *   adds nothing as long as a worker's state only grows; it is there for the worker that throws its
- *   state away and builds it anew. The board shows an index only after everything up to it was
- *   committed to the map of that generation, so a transaction that begins after step 2 sees at
- *   least that. (The index within the map would say less: it is not stored for entries of other
- *   workers.)
+ *   node, and this node's workers had applied it before anybody was told (I3). The indexes in step
+ * 3 add nothing as long as a worker's state only grows; they are there for the worker that throws
+ *   its state away and builds it anew. L.commit_index alone would not do: results are told when a
+ *   worker has applied, before raft has heard of it and announces it; and while a new state grows
+ *   the lease may be gone and come back between steps 1 and 5. The board shows an index only after
+ * everything up to it was committed to the map of that generation, so a transaction that begins
+ * after step 2 sees at least that. (The index within the map would say less: it is not stored for
+ * entries of other workers.)
  *
  *   By read index, everywhere else: ask raft after the read was asked for, wait until the worker's
  *   applied index has reached the answer, and go on with step 2. All reads of a turn share one

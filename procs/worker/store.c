@@ -101,6 +101,14 @@ static int store_write_mark(const char *folder, const struct store_mark *mark)
     return error != 0 ? store_failed("map_mark_failed", path) : 0;
 }
 
+static int store_remove_mark(const char *folder)
+{
+    char path[STORE_FILE_BYTES];
+
+    store_mark_file(path, folder, "");
+    return unlink(path) == 0 || errno == ENOENT ? 0 : store_failed("map_mark_failed", path);
+}
+
 /* A boot that nobody can name is not the same as any other. */
 static void store_this_boot(char out[CLOCK_BOOT_ID_BYTES])
 {
@@ -249,44 +257,70 @@ static int store_clear_staging(const char *folder)
     return path_remove_tree(staging) == 0 ? 0 : store_failed("map_staging_failed", staging);
 }
 
-/* Rules 1, 2 and 5. */
-static int store_prepare(const char *folder, enum map_kind kind, uint64_t room_bytes)
+static void store_tell_losing(const struct store_options *options)
 {
-    struct store_mark mark = {0}, fresh = {.is_clean = false};
-
-    if (path_make_folder(folder) != 0)
-        return store_failed("map_folder_failed", folder);
-    store_this_boot(fresh.boot_id);
-    int error = store_clear_staging(folder);
-    if (error == 0 && map_exists(folder, kind)) {
-        int mark_error = store_read_mark(folder, &mark);
-        if (mark_error == E_IO)
-            return E_IO;
-        const char *objection = store_objection(&mark, mark_error, fresh.boot_id);
-        if (objection == NULL && store_read_crashes(folder) >= STORE_CRASHES)
-            objection = "its process has crashed again and again";
-        if (objection != NULL)
-            error = store_discard(folder, objection);
-    }
-    if (error == 0 && !map_exists(folder, kind))
-        error = store_check_room(folder, room_bytes);
-    return error != 0 ? error : store_write_mark(folder, &fresh);
+    if (options->losing != NULL)
+        options->losing(options->arg);
 }
 
-int store_open(struct map **out, const char *folder, enum map_kind kind, uint64_t room_bytes)
+static int store_give_up(const struct store_options *options, const char *reason)
 {
+    store_tell_losing(options);
+    return store_discard(options->folder, reason);
+}
+
+/* Whether what lies there may be used: if not, it is gone afterwards. */
+static int store_judge(const struct store_options *options, const char *boot_id)
+{
+    struct store_mark mark = {0};
+
+    if (!map_exists(options->folder, options->kind))
+        return 0;
+    int mark_error = store_read_mark(options->folder, &mark);
+    if (mark_error == E_IO)
+        return E_IO;
+    const char *objection = store_objection(&mark, mark_error, boot_id);
+    if (objection == NULL && store_read_crashes(options->folder) >= STORE_CRASHES)
+        objection = "its process has crashed again and again";
+    return objection != NULL ? store_give_up(options, objection) : 0;
+}
+
+/* Rules 1, 2 and 5. */
+static int store_prepare(const struct store_options *options)
+{
+    struct store_mark fresh = {.is_clean = false};
+
+    if (path_make_folder(options->folder) != 0)
+        return store_failed("map_folder_failed", options->folder);
+    store_this_boot(fresh.boot_id);
+    int error = store_clear_staging(options->folder);
+    if (error == 0)
+        error = store_judge(options, fresh.boot_id);
+    if (error != 0)
+        return error;
+    if (map_exists(options->folder, options->kind))
+        return store_write_mark(options->folder, &fresh);
+    store_tell_losing(options);
+    error = store_remove_mark(options->folder); /* there is one again with store_accept */
+    return error != 0 ? error : store_check_room(options->folder, options->room_bytes);
+}
+
+int store_open(struct map **out, const struct store_options *options)
+{
+    const char *folder = options->folder;
+
     *out = NULL;
-    int error = store_prepare(folder, kind, room_bytes);
+    int error = store_prepare(options);
     if (error != 0)
         return error;
     store_count_crashes(folder); /* LMDB's look at the map may be one */
-    error = map_open_writer(out, folder, kind);
+    error = map_open_writer(out, folder, options->kind);
     if (error == E_CORRUPT || error == E_VERSION || error == E_FOREIGN) { /* rule 3 */
-        error = store_discard(folder, error_text(error));
+        error = store_give_up(options, error_text(error));
         if (error == 0)
-            error = store_prepare(folder, kind, room_bytes);
+            error = store_prepare(options);
         if (error == 0)
-            error = map_open_writer(out, folder, kind);
+            error = map_open_writer(out, folder, options->kind);
     }
     if (error != 0)
         LOG_ERROR("map_open_failed", LOG_STR("folder", folder),
@@ -319,11 +353,9 @@ int store_open_staged(struct map **out, const char *folder, enum map_kind kind)
 
 int store_place(struct map *staged, const char *folder)
 {
-    char path[STORE_FILE_BYTES];
-
-    store_mark_file(path, folder, "");
-    if (unlink(path) != 0)
-        return store_failed("map_mark_failed", path);
+    int error = store_remove_mark(folder);
+    if (error != 0)
+        return error;
     FAILPOINT("map_unmarked");
     return map_move(staged, folder);
 }

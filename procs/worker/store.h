@@ -7,7 +7,8 @@
  *
  * 1. The mark names this boot: the map is used. Another boot: only if it was closed cleanly. No
  *    readable mark, or no boot id: not used.
- * 2. Before anything is written to the map, a mark of this boot, not clean, is on the device.
+ * 2. Before anything is written to a map that is used, a mark of this boot, not clean, is on the
+ *    device. One that is made has no mark until readers have been told that it is another one.
  * 3. A map that is not used, or that cannot be used because it is corrupt, of another format or of
  *    another kind, is removed with a warning and made anew; raft then sends everything again. A map
  *    that cannot be opened for other reasons (permissions, disk) is left alone: E_IO.
@@ -33,8 +34,19 @@
 #define STORE_CRASH_S 5
 #define STORE_PATH_BYTES (PATH_BYTES + 32)
 
-/* room_bytes: so much must be free to make a map (a full disk is SIGBUS later). E_IO. */
-int store_open(struct map **out, const char *folder, enum map_kind kind, uint64_t room_bytes);
+struct store_options {
+    const char *folder;
+    enum map_kind kind;
+    uint64_t room_bytes; /* so much must be free to make a map (a full disk is SIGBUS later) */
+    /* Called before a map that was there is given up for an empty one, and before the first one is
+     * made. May be NULL. */
+    void (*losing)(void *arg);
+    void *arg;
+};
+/* E_IO. A map that was made (map_is_fresh) counts, and will be used again, from store_accept on:
+ * readers are told before. */
+int store_open(struct map **out, const struct store_options *options);
+int store_accept(const char *folder);
 
 /* Removes the map and its mark, open or not, so that it stays removed. E_IO. */
 int store_discard(const char *folder, const char *reason);
@@ -49,7 +61,6 @@ int store_open_staged(struct map **out, const char *folder, enum map_kind kind);
 /* Puts the staged map in place; no map of the folder is open in this process. Until store_accept,
  * and when either fails (E_IO), what is there is thrown away at the next opening. */
 int store_place(struct map *staged, const char *folder);
-int store_accept(const char *folder);
 
 /* After map_sync, when nothing will be written any more. E_IO. */
 int store_mark_clean(const char *folder);

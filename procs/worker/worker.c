@@ -192,13 +192,11 @@ static void worker_open_applier(struct worker *worker)
 void worker_replace_map(struct worker *worker, struct map *staged)
 {
     const enum proc proc = worker->kind->proc;
-    uint64_t index = map_applied_index(staged);
 
     applier_close(&worker->applier);
     map_close(&worker->map);
     worker->map = staged;
-    if (board_read_applied(worker->board, proc) > index)
-        board_write_applied(worker->board, proc, index);
+    board_write_applied(worker->board, proc, 0);
     if (store_place(staged, worker->folder) != 0)
         skel_exit(&worker->skel, 1);
     FAILPOINT("map_placed");
@@ -228,22 +226,37 @@ static void worker_check_tmpfs(const struct worker *worker)
         LOG_WARN("map_not_on_tmpfs", LOG_STR("folder", worker->folder));
 }
 
+/* What the board says of the map is taken back before there is another one (shm/board.h). */
+static void worker_on_losing(void *arg)
+{
+    struct worker *worker = arg;
+
+    board_write_applied(worker->board, worker->kind->proc, 0);
+}
+
 static void worker_open_state(struct worker *worker)
 {
     const struct worker_kind *kind = worker->kind;
+    const struct store_options options = {.folder = worker->folder,
+                                          .kind = kind->map_kind,
+                                          .room_bytes = kind->reserve_bytes,
+                                          .losing = worker_on_losing,
+                                          .arg = worker};
 
-    if (store_open(&worker->map, worker->folder, kind->map_kind, kind->reserve_bytes) != 0)
-        skel_exit(&worker->skel, 1);
-    worker_check_tmpfs(worker);
     int error = board_open(&worker->board, worker->skel.paths.board, true);
     if (error != 0) {
         LOG_ERROR("board_open_failed", LOG_STR("path", worker->skel.paths.board),
                   LOG_STR("error", error_text(error)));
         skel_exit(&worker->skel, 1);
     }
+    if (store_open(&worker->map, &options) != 0)
+        skel_exit(&worker->skel, 1);
+    worker_check_tmpfs(worker);
     if (map_is_fresh(worker->map)) {
-        board_write_applied(worker->board, kind->proc, 0);
+        FAILPOINT("map_made");
         board_raise_generation(worker->board, kind->proc);
+        if (store_accept(worker->folder) != 0)
+            skel_exit(&worker->skel, 1);
     }
     worker_open_applier(worker);
 }

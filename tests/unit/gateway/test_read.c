@@ -294,6 +294,52 @@ Test(read, an_index_of_a_map_that_is_gone_counts_nothing)
     cr_assert_eq(look.index, 7); /* still the old one */
 }
 
+/* What was applied was told to clients before raft announced it: the lease record's commit index is
+ * lower. */
+Test(read, a_new_state_is_not_read_under_a_lease_before_it_shows_all_that_the_old_one_did)
+{
+    struct look look = {0};
+    make_map();
+    apply(9);
+    write_lease(1, BOARD_LEASE_FOREVER, 5);
+    cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), 0);
+    cr_assert_eq(look.index, 9);
+    replace_map(); /* raft may be down meanwhile: nobody takes the lease back */
+    for (uint64_t index = 1; index < 9; index++) {
+        apply(index);
+        cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), E_BUSY, "at %lu", index);
+        cr_assert_eq(look.count, 0);
+    }
+    apply(9);
+    cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), 0);
+    cr_assert_eq(look.index, 9);
+}
+
+static void replace_map_by_older_one(void)
+{
+    replace_map();
+    apply(6);
+}
+
+/* Stopped right after looking at the lease, for a time in which the map is lost. */
+Test(read, a_map_that_is_lost_between_two_looks_is_not_told_of_in_any_order)
+{
+    struct look look = {0};
+    make_map();
+    apply(9);
+    write_lease(1, BOARD_LEASE_FOREVER, 5);
+    board_write_applied(board, PROC_STORAGE, 0); /* lost, and the gateway's is still the old one */
+    cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), E_BUSY);
+    replace_map_by_older_one();
+    cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), E_BUSY);
+    apply(9);
+    look.meanwhile = replace_map_by_older_one; /* within the transaction: what it sees stays */
+    cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), 0);
+    cr_assert_eq(look.index, 9);
+    look.meanwhile = NULL;
+    cr_assert_eq(try_read(READ_LINEARIZABLE, 0, &look), E_BUSY);
+}
+
 /* ---- waiting ---- */
 
 struct waiter {

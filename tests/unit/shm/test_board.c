@@ -245,6 +245,21 @@ Test(board, each_worker_has_its_own_applied_index_and_generation)
     board_close(&reader);
 }
 
+Test(board, what_a_worker_has_shown_stays_known_when_its_index_is_taken_back)
+{
+    struct board *board = open_board(true);
+    board_write_applied(board, PROC_STORAGE, 7);
+    board_write_applied(board, PROC_STORAGE, 0);
+    cr_assert_eq(board_read_applied(board, PROC_STORAGE), 0);
+    cr_assert_eq(board_read_shown(board, PROC_STORAGE), 7);
+    board_write_applied(board, PROC_STORAGE, 5);
+    cr_assert_eq(board_read_shown(board, PROC_STORAGE), 7);
+    board_write_applied(board, PROC_STORAGE, 8);
+    cr_assert_eq(board_read_shown(board, PROC_STORAGE), 8);
+    cr_assert_eq(board_read_shown(board, PROC_EVENTS), 0);
+    board_close(&board);
+}
+
 Test(board, cluster_time_is_boot_time_and_an_offset_either_way)
 {
     struct board *board = open_board(true);

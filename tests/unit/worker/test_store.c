@@ -42,11 +42,29 @@ static void remove_folder(void)
 
 TestSuite(store, .init = make_folder, .fini = remove_folder, .timeout = 30);
 
+static unsigned losses;
+
+static void on_losing(void *arg)
+{
+    (void)arg;
+    losses++;
+}
+
+static int open_store(struct map **out, const char *where, enum map_kind kind, uint64_t room_bytes)
+{
+    const struct store_options options = {
+        .folder = where, .kind = kind, .room_bytes = room_bytes, .losing = on_losing};
+    int error = store_open(out, &options);
+    if (error == 0 && map_is_fresh(*out))
+        cr_assert_eq(store_accept(where), 0);
+    return error;
+}
+
 static void open_and_write(uint64_t index)
 {
     struct map *map;
     MDB_txn *txn;
-    cr_assert_eq(store_open(&map, folder, MAP_VALUES, ROOM), 0);
+    cr_assert_eq(open_store(&map, folder, MAP_VALUES, ROOM), 0);
     cr_assert_eq(map_write_begin(map, &txn), 0);
     cr_assert_eq(map_write_commit(map, index), 0);
     map_close(&map); /* a kill leaves no less */
@@ -56,7 +74,7 @@ static void stop_cleanly(uint64_t index)
 {
     struct map *map;
     MDB_txn *txn;
-    cr_assert_eq(store_open(&map, folder, MAP_VALUES, ROOM), 0);
+    cr_assert_eq(open_store(&map, folder, MAP_VALUES, ROOM), 0);
     cr_assert_eq(map_write_begin(map, &txn), 0);
     cr_assert_eq(map_write_commit(map, index), 0);
     cr_assert_eq(map_sync(map), 0);
@@ -69,7 +87,7 @@ static uint64_t open_and_look(void)
 {
     struct map *map;
     warned[0] = '\0';
-    cr_assert_eq(store_open(&map, folder, MAP_VALUES, ROOM), 0);
+    cr_assert_eq(open_store(&map, folder, MAP_VALUES, ROOM), 0);
     uint64_t index = map_applied_index(map);
     cr_assert_eq(map_is_fresh(map), index == 0);
     map_close(&map);
@@ -202,7 +220,7 @@ Test(store, a_map_of_another_format_or_kind_is_thrown_away)
 {
     struct map *map;
     MDB_txn *txn;
-    cr_assert_eq(store_open(&map, folder, MAP_VALUES, ROOM), 0);
+    cr_assert_eq(open_store(&map, folder, MAP_VALUES, ROOM), 0);
     cr_assert_eq(map_write_begin(map, &txn), 0);
     cr_assert_eq(map_meta_put(map, txn, "format", 99), 0);
     cr_assert_eq(map_write_commit(map, 5), 0);
@@ -211,7 +229,7 @@ Test(store, a_map_of_another_format_or_kind_is_thrown_away)
     cr_assert_not_null(strstr(warned, "event=map_discarded"));
 
     char from[128], to[128];
-    cr_assert_eq(store_open(&map, folder, MAP_EVENTS, ROOM), 0);
+    cr_assert_eq(open_store(&map, folder, MAP_EVENTS, ROOM), 0);
     map_close(&map);
     snprintf(from, sizeof(from), "%s/events.mdb", folder);
     snprintf(to, sizeof(to), "%s/values.mdb", folder);
@@ -228,7 +246,7 @@ Test(store, a_map_that_cannot_be_reached_is_left_alone)
     snprintf(path, sizeof(path), "%s/values.mdb/data", folder);
     cr_assert_eq(path_make_folder(path), 0); /* a folder in its place: open says EISDIR */
     write_file("mark", "insi-map 1\nboot " BOOT_A "\nclean 0\n");
-    cr_assert_eq(store_open(&map, folder, MAP_VALUES, ROOM), E_IO);
+    cr_assert_eq(open_store(&map, folder, MAP_VALUES, ROOM), E_IO);
     cr_assert_null(map);
     cr_assert_not_null(strstr(warned, "event=map_open_failed"));
     cr_assert_eq(stat(path, &status), 0, "it is still there");
@@ -242,14 +260,14 @@ Test(store, a_mark_that_cannot_be_read_leaves_the_map_alone)
     remove_file("mark");
     snprintf(path, sizeof(path), "%s/mark", folder);
     cr_assert_eq(mkdir(path, 0700), 0);
-    cr_assert_eq(store_open(&map, folder, MAP_VALUES, ROOM), E_IO);
+    cr_assert_eq(open_store(&map, folder, MAP_VALUES, ROOM), E_IO);
     cr_assert(map_exists(folder, MAP_VALUES));
 }
 
 Test(store, a_folder_that_cannot_be_made_is_a_clear_error)
 {
     struct map *map;
-    cr_assert_eq(store_open(&map, "/proc/no/such/folder", MAP_VOLATILE, ROOM), E_IO);
+    cr_assert_eq(open_store(&map, "/proc/no/such/folder", MAP_VOLATILE, ROOM), E_IO);
     cr_assert_not_null(strstr(warned, "event=map_folder_failed"));
     cr_assert_not_null(strstr(warned, "/proc/no/such/folder"));
 }
@@ -257,12 +275,12 @@ Test(store, a_folder_that_cannot_be_made_is_a_clear_error)
 Test(store, no_map_is_made_where_there_is_no_room_but_one_that_exists_is_used)
 {
     struct map *map;
-    cr_assert_eq(store_open(&map, folder, MAP_VALUES, 1ull << 60), E_IO);
+    cr_assert_eq(open_store(&map, folder, MAP_VALUES, 1ull << 60), E_IO);
     cr_assert_null(map);
     cr_assert_not_null(strstr(warned, "event=map_has_no_room"));
     cr_assert(!map_exists(folder, MAP_VALUES));
     open_and_write(5);
-    cr_assert_eq(store_open(&map, folder, MAP_VALUES, 1ull << 60), 0);
+    cr_assert_eq(open_store(&map, folder, MAP_VALUES, 1ull << 60), 0);
     cr_assert_eq(map_applied_index(map), 5);
     map_close(&map);
 }
@@ -272,7 +290,7 @@ Test(store, no_map_is_made_where_there_is_no_room_but_one_that_exists_is_used)
 Test(store, a_discarded_map_is_gone_also_while_it_is_open)
 {
     struct map *map;
-    cr_assert_eq(store_open(&map, folder, MAP_VALUES, ROOM), 0);
+    cr_assert_eq(open_store(&map, folder, MAP_VALUES, ROOM), 0);
     cr_assert_eq(store_discard(folder, "a test"), 0);
     cr_assert(!map_exists(folder, MAP_VALUES));
     map_close(&map);
