@@ -136,7 +136,7 @@ static struct slice msg_take_text(struct unpack *body, size_t max)
     return text;
 }
 
-static void msg_pack_member(struct pack *pack, const struct msg_cluster_member *member)
+void msg_cluster_member_pack(struct pack *pack, const struct msg_cluster_member *member)
 {
     pack_array(pack, 7);
     pack_text(pack, member->name);
@@ -148,7 +148,7 @@ static void msg_pack_member(struct pack *pack, const struct msg_cluster_member *
     pack_u64(pack, member->lag);
 }
 
-static void msg_take_member(struct unpack *body, struct msg_cluster_member *member)
+void msg_cluster_member_take(struct unpack *body, struct msg_cluster_member *member)
 {
     unpack_array_of(body, 7);
     member->name = msg_take_text(body, LIMIT_NODE_ID_BYTES - 1);
@@ -176,7 +176,7 @@ int msg_cluster_answer_send(struct link *link, const struct msg_cluster_answer *
     pack_bool(pack, msg->is_of_leader);
     pack_array(pack, msg->member_count);
     for (uint32_t i = 0; i < msg->member_count; i++)
-        msg_pack_member(pack, &msg->members[i]);
+        msg_cluster_member_pack(pack, &msg->members[i]);
     pack_u64(pack, msg->commit_index);
     pack_array(pack, PROC_WORKER_COUNT);
     for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
@@ -204,7 +204,7 @@ int msg_cluster_answer_decode(struct msg_cluster_answer *msg, struct unpack *bod
         unpack_refuse(body);
     }
     for (uint32_t i = 0; i < msg->member_count; i++)
-        msg_take_member(body, &msg->members[i]);
+        msg_cluster_member_take(body, &msg->members[i]);
     msg->commit_index = unpack_u64(body);
     unpack_array_of(body, PROC_WORKER_COUNT);
     for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {

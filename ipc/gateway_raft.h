@@ -85,6 +85,10 @@ struct msg_cluster_member {
     uint64_t lag;         /* entries it lacks */
 };
 
+/* One member, for the messages between nodes, too. */
+void msg_cluster_member_pack(struct pack *pack, const struct msg_cluster_member *member);
+void msg_cluster_member_take(struct unpack *body, struct msg_cluster_member *member);
+
 struct msg_cluster_worker { /* of this node */
     uint64_t applied_index;
     uint64_t hash_index;     /* of the state hash; 0: none is known yet */
