@@ -54,7 +54,7 @@ int child_start(struct child *child, const struct node *node, const struct confi
 {
     int pair[2];
     child->started_ms = clock_boot_ms();
-    child->beat_open = child->served = child->late = child->babbles = false;
+    child->beat_open = child->served = child->late = child->babbles = child->asked = false;
     int config = config_file_share(file);
     if (config < 0)
         return E_IO;
@@ -75,7 +75,26 @@ int child_start(struct child *child, const struct node *node, const struct confi
     }
     child->pid = pid;
     child->control_fd = pair[0];
+    child->starts++;
     return 0;
+}
+
+/* The event that a byte from a worker means. False: none that we know. */
+static bool child_understand(char byte, enum child_event *out)
+{
+    switch (byte) {
+    case PROC_CONTROL_READY:
+        *out = CHILD_EVENT_READY;
+        return true;
+    case PROC_CONTROL_HEARTBEAT:
+        *out = CHILD_EVENT_ANSWER;
+        return true;
+    case PROC_CONTROL_YIELD:
+        *out = CHILD_EVENT_YIELDED;
+        return true;
+    default:
+        return false;
+    }
 }
 
 int child_tell(struct child *child, enum proc_control what, int fd)
@@ -114,10 +133,8 @@ bool child_hear(struct child *child, enum child_event *out)
             *out = CHILD_EVENT_HANGUP;
             return true;
         }
-        if (byte == PROC_CONTROL_READY || byte == PROC_CONTROL_HEARTBEAT) {
-            *out = byte == PROC_CONTROL_READY ? CHILD_EVENT_READY : CHILD_EVENT_ANSWER;
+        if (child_understand(byte, out))
             return true;
-        }
         if (!child->babbles)
             LOG_WARN("control_not_understood", LOG_STR("child", child->name),
                      LOG_U64("byte", (unsigned char)byte));

@@ -26,7 +26,9 @@ struct child {
     bool served;          /* READY in this life */
     bool late;            /* said so in the log */
     bool babbles;         /* said so in the log: it sends what we do not understand */
+    bool asked;           /* this life ends because an operator wants it so */
     unsigned failures;    /* ends in a row */
+    unsigned starts;      /* processes so far */
 };
 
 void child_init(struct child *child, enum proc proc, unsigned index);
@@ -38,7 +40,8 @@ int child_start(struct child *child, const struct node *node, const struct confi
 /* One control message, with a descriptor when fd is not -1. E_IO with errno. */
 int child_tell(struct child *child, enum proc_control what, int fd);
 
-/* The next event that the worker's messages make: READY, ANSWER, HANGUP. False: nothing to read. */
+/* The next event that the worker's messages make: READY, ANSWER, YIELDED, HANGUP. False: nothing to
+ * read. */
 bool child_hear(struct child *child, enum child_event *out);
 
 void child_signal(const struct child *child, int number);

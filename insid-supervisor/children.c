@@ -9,6 +9,7 @@ const struct child_limits children_limits = {
     .answer_ms = 5000,
     .start_ms = 60000, /* raft may have gigabytes of log to verify before its loop turns */
     .leave_ms = 1000,
+    .yield_ms = 2000,
     .stop_gateway_ms = 4000,
     .stop_ms = 1900,
     .end_ms = 500,
@@ -24,8 +25,8 @@ const struct child_limits children_limits = {
     }
 
 /* Combinations that are not listed are NEVER: only the worker itself or its operator can surprise
- * us, and what they can do (READY, ANSWER, HANGUP, an end at any time) is listed wherever a process
- * can exist. Events of our own making come only where they make sense. */
+ * us, and what they can do (READY, ANSWER, HANGUP, YIELDED, an end at any time) is listed wherever
+ * a process can exist. Events of our own making come only where they make sense. */
 static const struct child_rule children_rules[CHILD_STATE_COUNT][CHILD_EVENT_COUNT] =
     {
         [CHILD_STATE_IDLE] =
@@ -43,6 +44,8 @@ static const struct child_rule children_rules[CHILD_STATE_COUNT][CHILD_EVENT_COU
                 [CHILD_EVENT_EXITED] = RULE(BACK_OFF, WAITING),
                 [CHILD_EVENT_GAVE_UP] = RULE(STOP_NODE, STOPPED),
                 [CHILD_EVENT_SPAWN_FAILED] = RULE(BACK_OFF, WAITING),
+                [CHILD_EVENT_YIELDED] = RULE(IGNORE, STARTING),
+                [CHILD_EVENT_RESTART] = RULE(IGNORE, STARTING),
                 [CHILD_EVENT_STOP] = RULE(ASK, STOPPING),
             },
         [CHILD_STATE_READY] =
@@ -54,13 +57,29 @@ static const struct child_rule children_rules[CHILD_STATE_COUNT][CHILD_EVENT_COU
                 [CHILD_EVENT_TIMEOUT] = RULE(ABORT, LEAVING),
                 [CHILD_EVENT_EXITED] = RULE(BACK_OFF, WAITING),
                 [CHILD_EVENT_GAVE_UP] = RULE(STOP_NODE, STOPPED),
+                [CHILD_EVENT_YIELDED] = RULE(IGNORE, READY),
+                [CHILD_EVENT_RESTART] = RULE(ASK, RESTARTING),
                 [CHILD_EVENT_STOP] = RULE(ASK, STOPPING),
+            },
+        [CHILD_STATE_RESTARTING] =
+            {
+                [CHILD_EVENT_READY] = RULE(IGNORE, RESTARTING),
+                [CHILD_EVENT_ANSWER] = RULE(IGNORE, RESTARTING),
+                [CHILD_EVENT_HANGUP] = RULE(IGNORE, RESTARTING),
+                [CHILD_EVENT_TIMEOUT] = RULE(KILL, KILLING),
+                [CHILD_EVENT_EXITED] = RULE(BACK_OFF, WAITING),
+                [CHILD_EVENT_GAVE_UP] = RULE(STOP_NODE, STOPPED),
+                [CHILD_EVENT_YIELDED] = RULE(IGNORE, RESTARTING),
+                [CHILD_EVENT_RESTART] = RULE(IGNORE, RESTARTING),
+                [CHILD_EVENT_STOP] = RULE(NOTHING, STOPPING),
             },
         [CHILD_STATE_LEAVING] =
             {
                 [CHILD_EVENT_READY] = RULE(IGNORE, LEAVING),
                 [CHILD_EVENT_ANSWER] = RULE(IGNORE, LEAVING),
                 [CHILD_EVENT_HANGUP] = RULE(IGNORE, LEAVING),
+                [CHILD_EVENT_YIELDED] = RULE(IGNORE, LEAVING),
+                [CHILD_EVENT_RESTART] = RULE(IGNORE, LEAVING),
                 [CHILD_EVENT_TIMEOUT] = RULE(KILL, KILLING),
                 [CHILD_EVENT_EXITED] = RULE(BACK_OFF, WAITING),
                 [CHILD_EVENT_GAVE_UP] = RULE(STOP_NODE, STOPPED),
@@ -71,6 +90,8 @@ static const struct child_rule children_rules[CHILD_STATE_COUNT][CHILD_EVENT_COU
                 [CHILD_EVENT_READY] = RULE(IGNORE, KILLING),
                 [CHILD_EVENT_ANSWER] = RULE(IGNORE, KILLING),
                 [CHILD_EVENT_HANGUP] = RULE(IGNORE, KILLING),
+                [CHILD_EVENT_YIELDED] = RULE(IGNORE, KILLING),
+                [CHILD_EVENT_RESTART] = RULE(IGNORE, KILLING),
                 [CHILD_EVENT_EXITED] = RULE(BACK_OFF, WAITING),
                 [CHILD_EVENT_GAVE_UP] = RULE(STOP_NODE, STOPPED),
                 [CHILD_EVENT_STOP] = RULE(NOTHING, ENDING),
@@ -78,6 +99,7 @@ static const struct child_rule children_rules[CHILD_STATE_COUNT][CHILD_EVENT_COU
         [CHILD_STATE_WAITING] =
             {
                 [CHILD_EVENT_TIMEOUT] = RULE(SPAWN, STARTING),
+                [CHILD_EVENT_RESTART] = RULE(SPAWN, STARTING),
                 [CHILD_EVENT_STOP] = RULE(NOTHING, STOPPED),
             },
         [CHILD_STATE_STOPPING] =
@@ -85,6 +107,7 @@ static const struct child_rule children_rules[CHILD_STATE_COUNT][CHILD_EVENT_COU
                 [CHILD_EVENT_READY] = RULE(IGNORE, STOPPING),
                 [CHILD_EVENT_ANSWER] = RULE(IGNORE, STOPPING),
                 [CHILD_EVENT_HANGUP] = RULE(IGNORE, STOPPING),
+                [CHILD_EVENT_YIELDED] = RULE(IGNORE, STOPPING),
                 [CHILD_EVENT_TIMEOUT] = RULE(KILL, ENDING),
                 [CHILD_EVENT_EXITED] = RULE(NOTHING, STOPPED),
                 [CHILD_EVENT_GAVE_UP] = RULE(STOP_NODE, STOPPED),
@@ -94,6 +117,7 @@ static const struct child_rule children_rules[CHILD_STATE_COUNT][CHILD_EVENT_COU
                 [CHILD_EVENT_READY] = RULE(IGNORE, ENDING),
                 [CHILD_EVENT_ANSWER] = RULE(IGNORE, ENDING),
                 [CHILD_EVENT_HANGUP] = RULE(IGNORE, ENDING),
+                [CHILD_EVENT_YIELDED] = RULE(IGNORE, ENDING),
                 [CHILD_EVENT_TIMEOUT] = RULE(ABANDON, STOPPED),
                 [CHILD_EVENT_EXITED] = RULE(NOTHING, STOPPED),
                 [CHILD_EVENT_GAVE_UP] = RULE(STOP_NODE, STOPPED),
@@ -138,6 +162,7 @@ uint64_t children_limit_ms(const struct child_limits *limits, enum child_state s
         return limits->start_ms;
     case CHILD_STATE_LEAVING:
         return limits->leave_ms;
+    case CHILD_STATE_RESTARTING:
     case CHILD_STATE_STOPPING:
         return proc == PROC_GATEWAY ? limits->stop_gateway_ms : limits->stop_ms;
     case CHILD_STATE_ENDING:

@@ -5,7 +5,8 @@
  *   IDLE ──START──► STARTING ──READY──► READY
  *                      │ silent, hung or hung up  │
  *                      └──────────► LEAVING ◄─────┘   LEAVING ──1 s──► KILLING
- *   any of them ──EXITED──► WAITING ──back-off over──► STARTING
+ *   READY ──RESTART──► RESTARTING ──too slow──► KILLING
+ *   any of them ──EXITED──► WAITING ──back-off over, or RESTART──► STARTING
  *   any of them ──STOP────► STOPPING ──too slow──► ENDING      both ──EXITED──► STOPPED
  *   any of them ──GAVE_UP─► STOPPED, and the node stops
  */
@@ -19,15 +20,16 @@
 
 /* X(name, text) */
 #define CHILD_STATES(X)                                                                            \
-    X(IDLE, "idle")         /* never started */                                                    \
-    X(STARTING, "starting") /* the process exists, not yet serving */                              \
-    X(READY, "ready")       /* serves */                                                           \
-    X(LEAVING, "leaving")   /* aborted, or closed its channel: expected to end by itself */        \
-    X(KILLING, "killing")   /* SIGKILL sent; will be started anew */                               \
-    X(WAITING, "waiting")   /* ended; will be started when the delay is over */                    \
-    X(STOPPING, "stopping") /* asked to stop */                                                    \
-    X(ENDING, "ending")     /* was asked to stop, SIGKILL sent */                                  \
-    X(STOPPED, "stopped")   /* ended for good */
+    X(IDLE, "idle")             /* never started */                                                \
+    X(STARTING, "starting")     /* the process exists, not yet serving */                          \
+    X(READY, "ready")           /* serves */                                                       \
+    X(LEAVING, "leaving")       /* aborted, or closed its channel: expected to end by itself */    \
+    X(RESTARTING, "restarting") /* asked to end; will be started anew */                           \
+    X(KILLING, "killing")       /* SIGKILL sent; will be started anew */                           \
+    X(WAITING, "waiting")       /* ended; will be started when the delay is over */                \
+    X(STOPPING, "stopping")     /* asked to stop */                                                \
+    X(ENDING, "ending")         /* was asked to stop, SIGKILL sent */                              \
+    X(STOPPED, "stopped")       /* ended for good */
 
 #define CHILD_EVENTS(X)                                                                            \
     X(START, "start")               /* the node starts */                                          \
@@ -39,6 +41,8 @@
     X(EXITED, "exited")             /* the process ended */                                        \
     X(GAVE_UP, "gave_up")           /* the process ended with PROC_EXIT_STOP_NODE */               \
     X(SPAWN_FAILED, "spawn_failed") /* no process could be made */                                 \
+    X(YIELDED, "yielded")           /* the worker has handed over what it could */                 \
+    X(RESTART, "restart")           /* an operator wants it started anew */                        \
     X(STOP, "stop")                 /* the worker's turn in the node's stop */
 
 #define CHILD_ACTIONS(X)                                                                           \
@@ -92,7 +96,9 @@ struct child_limits {
     uint64_t answer_ms;       /* a READY worker that owes an answer for so long hangs */
     uint64_t start_ms;        /* so does one that starts without a sign of life for so long */
     uint64_t leave_ms;        /* between SIGABRT and SIGKILL */
-    uint64_t stop_gateway_ms; /* a gateway's stop: it finishes its clients' requests */
+    uint64_t yield_ms;        /* raft hands leadership over, before the rounds of a stop */
+    uint64_t stop_gateway_ms; /* a gateway's stop: it finishes its clients' requests; of the node's
+                                 stop, the time that raft took to yield is part of it */
     uint64_t stop_ms;         /* another worker's stop: it finishes what it holds */
     uint64_t end_ms;          /* between the stop's SIGKILL and giving it up */
     uint64_t delay_first_ms;  /* restart delays double from here */

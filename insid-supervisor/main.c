@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "base/version.h"
 #include "insid-supervisor/config_file.h"
+#include "insid-supervisor/ctl.h"
 #include "insid-supervisor/dev.h"
 #include "insid-supervisor/host.h"
 #include "insid-supervisor/node.h"
@@ -75,18 +76,26 @@ static int main_supervise(struct config_file *file, const char *id)
     return status;
 }
 
+/* Says so when the file has no such node. */
+static bool main_knows_node(const struct config_file *file, const char *node)
+{
+    if (config_find_node(&file->config, node))
+        return true;
+    fprintf(stderr, "insid: %s names no node '%s'; its nodes:", file->path, node);
+    for (unsigned i = 0; i < file->config.node_count; i++)
+        fprintf(stderr, " %s", file->config.nodes[i].id);
+    fprintf(stderr, "\n");
+    return false;
+}
+
 static int main_run_node(const struct insid_options *options)
 {
     struct config_file file;
     if (main_read_config(&file, options->config) != 0)
         return MAIN_MISUSED;
     int status = MAIN_MISUSED;
-    if (!config_find_node(&file.config, options->node)) {
-        fprintf(stderr, "insid: %s names no node '%s'; its nodes:", options->config, options->node);
-        for (unsigned i = 0; i < file.config.node_count; i++)
-            fprintf(stderr, " %s", file.config.nodes[i].id);
-        fprintf(stderr, "\n");
-    } else if (node_check_paths(&file.config, options->node, options->config) == 0) {
+    if (main_knows_node(&file, options->node) &&
+        node_check_paths(&file.config, options->node, options->config) == 0) {
         log_init("supervisor", options->node, file.config.logging.level,
                  file.config.logging.format);
         main_guard_memory();
@@ -97,10 +106,36 @@ static int main_run_node(const struct insid_options *options)
     return status;
 }
 
+/* Without a file of its own in the working directory, a node is the development node. */
+static bool main_is_development(const struct insid_options *options)
+{
+    return !options->config_given && access(options->config, F_OK) != 0;
+}
+
+static int main_run_ctl(struct insid_options *options)
+{
+    struct config_file file;
+    if (main_is_development(options) && access(DEV_CONFIG, F_OK) == 0)
+        options->config = DEV_CONFIG;
+    if (main_read_config(&file, options->config) != 0)
+        return MAIN_MISUSED;
+    const struct ctl_request request = {.config = &file.config,
+                                        .config_name = options->config,
+                                        .node = options->node,
+                                        .what = options->ctl,
+                                        .worker = options->worker};
+    int error =
+        !options->node || main_knows_node(&file, options->node) ? ctl_run(&request) : E_USAGE;
+    config_file_fini(&file);
+    if (error == E_USAGE)
+        return MAIN_MISUSED;
+    return error ? MAIN_FAILED : 0;
+}
+
 static int main_run_host(struct insid_options *options)
 {
     struct config_file file;
-    bool development = !options->config_given && access(options->config, F_OK) != 0;
+    bool development = main_is_development(options);
     if (development) {
         options->config = DEV_CONFIG;
         if (dev_make_config() != 0)
@@ -177,6 +212,8 @@ int main(int argc, char **argv)
         return main_new_config(&options);
     case INSID_CHECK_CONFIG:
         return main_check_config(&options);
+    case INSID_CTL:
+        return main_run_ctl(&options);
     case INSID_VERSION:
         printf("insid %s\n", INSI_VERSION);
         return 0;

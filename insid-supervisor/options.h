@@ -9,6 +9,7 @@ enum insid_mode {
     INSID_AS,           /* one node */
     INSID_NEW_CONFIG,   /* write a configuration */
     INSID_CHECK_CONFIG, /* read it and say what is wrong */
+    INSID_CTL,          /* talk to a running node's supervisor */
     INSID_VERSION,
     INSID_HELP
 };
@@ -17,8 +18,10 @@ struct insid_options {
     enum insid_mode mode;
     const char *config;     /* path */
     bool config_given;      /* by --config */
-    const char *node;       /* --as */
+    const char *node;       /* --as; of ctl: NULL when not given */
     const char *new_config; /* --new-cfg */
+    const char *ctl;        /* of ctl: "status", "restart" or "stop" */
+    const char *worker;     /* of its restart */
 };
 
 /* 0, or E_USAGE after writing what is wrong and what would be right to stderr. */

@@ -4,6 +4,9 @@
  * which is the common heartbeat when nothing happens. What to do is decided by the table in
  * children.c; this file carries it out and logs each change of a worker's state once.
  *
+ * A planned stop first has raft hand leadership over, while everything still serves; then come the
+ * rounds.
+ *
  * In a turn, messages come before deadlines, and a turn that began late (this process was stopped,
  * or the machine was) moves all deadlines by as much: our own pause says nothing about the workers.
  */
@@ -24,6 +27,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "insid-supervisor/child.h"
+#include "insid-supervisor/control.h"
 #include "insid-supervisor/reload.h"
 
 #define SUPERVISE_CHILDREN_MAX (LIMIT_GATEWAYS + PROC_COUNT)
@@ -34,9 +38,14 @@ struct supervisor {
     struct child children[SUPERVISE_CHILDREN_MAX];
     unsigned child_count;
     int epoll_fd, signal_fd;
-    uint64_t beat_ms; /* next heartbeat of all workers: one wake-up serves them all */
+    struct control *control; /* NULL: it could not be opened */
+    uint64_t beat_ms;        /* next heartbeat of all workers: one wake-up serves them all */
     bool stopping, announced, failed;
-    unsigned round; /* of the stop */
+    /* of the stop */
+    uint64_t stop_began_ms;
+    uint64_t yield_until_ms; /* 0: not waiting for raft */
+    bool in_rounds;
+    unsigned round;
 };
 
 static void supervise_event(struct supervisor *supervisor, struct child *child,
@@ -117,13 +126,15 @@ static void supervise_back_off(struct supervisor *supervisor, struct child *chil
 {
     uint64_t now = clock_boot_ms();
     const struct child_end end = {.clean = clean, .alive_ms = now - child->started_ms};
-    uint64_t delay = children_delay_ms(supervisor->options.limits, &child->failures, &end);
+    uint64_t delay =
+        child->asked ? 0 : children_delay_ms(supervisor->options.limits, &child->failures, &end);
     child->deadline_ms = now + delay;
     LOG_INFO("child_restarting", LOG_STR("child", child->name), LOG_U64("delay_ms", delay));
 }
 
 static void supervise_ask(struct child *child)
 {
+    child->asked = true;
     if (child_tell(child, PROC_CONTROL_STOP, -1) != 0)
         child_signal(child, SIGTERM); /* means the same */
 }
@@ -224,15 +235,89 @@ static void supervise_stop_next(struct supervisor *supervisor)
     }
 }
 
+static struct child *supervise_raft(struct supervisor *supervisor)
+{
+    struct child *raft = &supervisor->children[0];
+    CHECK(raft->proc == PROC_RAFT);
+    return raft;
+}
+
+/* The time that raft took is the gateways'. */
+static void supervise_begin_rounds(struct supervisor *supervisor)
+{
+    const struct child_limits *limits = supervisor->options.limits;
+    uint64_t now = clock_boot_ms(), until = supervisor->stop_began_ms + limits->stop_gateway_ms;
+    supervisor->yield_until_ms = 0;
+    supervisor->in_rounds = true;
+    for (unsigned i = 0; i < supervisor->child_count; i++) {
+        struct child *child = &supervisor->children[i];
+        if (children_stop_round(child->proc) != 0)
+            continue;
+        supervise_event(supervisor, child, CHILD_EVENT_STOP);
+        if (child->state == CHILD_STATE_STOPPING)
+            child->deadline_ms = until > now ? until : now + 1;
+    }
+}
+
+/* While raft hands over, everything goes on as before: what comes then is passed on to the new
+ * leader. A raft that does not run leads nothing. */
 static void supervise_stop(struct supervisor *supervisor)
 {
+    struct child *raft = supervise_raft(supervisor);
     if (supervisor->stopping)
         return;
     LOG_INFO("node_stopping");
     supervisor->stopping = true;
-    for (unsigned i = 0; i < supervisor->child_count; i++)
-        if (children_stop_round(supervisor->children[i].proc) == 0)
-            supervise_event(supervisor, &supervisor->children[i], CHILD_EVENT_STOP);
+    supervisor->stop_began_ms = clock_boot_ms();
+    if (raft->state == CHILD_STATE_READY && child_tell(raft, PROC_CONTROL_YIELD, -1) == 0)
+        supervisor->yield_until_ms =
+            supervisor->stop_began_ms + supervisor->options.limits->yield_ms;
+    else
+        supervise_begin_rounds(supervisor);
+}
+
+static void supervise_wait_for_yield(struct supervisor *supervisor)
+{
+    if (supervisor->yield_until_ms == 0)
+        return;
+    bool is_over = clock_boot_ms() >= supervisor->yield_until_ms;
+    if (is_over)
+        LOG_WARN("yield_not_answered");
+    if (is_over || supervise_raft(supervisor)->state != CHILD_STATE_READY)
+        supervise_begin_rounds(supervisor);
+}
+
+/* ---- an operator's wishes ----------------------------------------------------------------------
+ */
+
+static void supervise_on_restart(void *arg, unsigned number)
+{
+    struct supervisor *supervisor = arg;
+    supervise_event(supervisor, &supervisor->children[number], CHILD_EVENT_RESTART);
+}
+
+static void supervise_on_stop(void *arg)
+{
+    supervise_stop(arg);
+}
+
+/* A node serves its clients also without it. */
+static void supervise_open_control(struct supervisor *supervisor)
+{
+    const struct control_options options = {.run_dir = supervisor->options.node->paths.run,
+                                            .node = supervisor->options.node->self->id,
+                                            .children = supervisor->children,
+                                            .child_count = supervisor->child_count,
+                                            .restart = supervise_on_restart,
+                                            .stop = supervise_on_stop,
+                                            .arg = supervisor};
+    if (control_open(&supervisor->control, &options) != 0) {
+        LOG_ERROR("control_open_failed", LOG_STR("folder", options.run_dir), LOG_ERRNO(errno));
+        return;
+    }
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = supervisor};
+    CHECK(epoll_ctl(supervisor->epoll_fd, EPOLL_CTL_ADD, control_fd(supervisor->control), &event) ==
+          0);
 }
 
 /* ---- what wakes the loop -----------------------------------------------------------------------
@@ -255,8 +340,12 @@ static void supervise_reload(struct supervisor *supervisor)
 static void supervise_on_control(struct supervisor *supervisor, struct child *child)
 {
     enum child_event event;
-    for (unsigned i = 0; i < SUPERVISE_WORDS_MAX && child_hear(child, &event); i++)
+    for (unsigned i = 0; i < SUPERVISE_WORDS_MAX && child_hear(child, &event); i++) {
         supervise_event(supervisor, child, event);
+        if (event == CHILD_EVENT_YIELDED && child->proc == PROC_RAFT &&
+            supervisor->yield_until_ms != 0)
+            supervise_begin_rounds(supervisor);
+    }
 }
 
 static void supervise_ended(struct supervisor *supervisor, struct child *child, int status)
@@ -324,13 +413,18 @@ static void supervise_timers(struct supervisor *supervisor)
     supervise_beat(supervisor, now);
 }
 
+static uint64_t supervise_earlier(uint64_t next, uint64_t due)
+{
+    return due != 0 && due < next ? due : next;
+}
+
 static uint64_t supervise_next_ms(const struct supervisor *supervisor)
 {
-    uint64_t next = supervisor->beat_ms;
+    uint64_t next = supervise_earlier(supervisor->beat_ms, supervisor->yield_until_ms);
+    if (supervisor->control)
+        next = supervise_earlier(next, control_due_ms(supervisor->control));
     for (unsigned i = 0; i < supervisor->child_count; i++) {
-        uint64_t deadline = supervisor->children[i].deadline_ms;
-        if (deadline && deadline < next)
-            next = deadline;
+        next = supervise_earlier(next, supervisor->children[i].deadline_ms);
     }
     return next;
 }
@@ -341,6 +435,8 @@ static void supervise_forgive_pause(struct supervisor *supervisor, uint64_t late
     for (unsigned i = 0; i < supervisor->child_count; i++)
         if (supervisor->children[i].deadline_ms)
             supervisor->children[i].deadline_ms += late_ms;
+    if (supervisor->yield_until_ms)
+        supervisor->yield_until_ms += late_ms;
 }
 
 static void supervise_turn(struct supervisor *supervisor)
@@ -352,14 +448,19 @@ static void supervise_turn(struct supervisor *supervisor)
     if (now >= due + supervisor->options.limits->beat_ms) /* more than a busy machine's delay */
         supervise_forgive_pause(supervisor, now - due);
     for (int i = 0; i < count; i++) {
-        if (events[i].data.ptr)
+        if (events[i].data.ptr == supervisor)
+            control_drain(supervisor->control);
+        else if (events[i].data.ptr)
             supervise_on_control(supervisor, events[i].data.ptr);
         else
             supervise_on_signals(supervisor);
     }
     supervise_timers(supervisor);
-    if (supervisor->stopping)
+    supervise_wait_for_yield(supervisor);
+    if (supervisor->in_rounds)
         supervise_stop_next(supervisor);
+    if (supervisor->control)
+        control_look(supervisor->control, supervisor->stopping);
 }
 
 /* ---- begin and end -----------------------------------------------------------------------------
@@ -413,15 +514,19 @@ int supervise_node(const struct supervise_options *options)
         supervise_add(supervisor, proc, 1);
     supervise_add(supervisor, PROC_GATEWAY, options->node->gateway_count);
     LOG_INFO("node_starting", LOG_STR("data", options->node->paths.data));
+    supervise_open_control(supervisor);
     supervise_on_signals(supervisor); /* those that waited; a stop among them starts nothing */
     for (unsigned i = 0; i < supervisor->child_count && !supervisor->stopping; i++)
         supervise_event(supervisor, &supervisor->children[i], CHILD_EVENT_START);
-    if (supervisor->stopping)
+    if (supervisor->in_rounds)
         supervise_stop_next(supervisor);
-    while (!supervisor->stopping || supervisor->round < CHILDREN_STOP_ROUNDS)
+    while (supervisor->round < CHILDREN_STOP_ROUNDS)
         supervise_turn(supervisor);
     LOG_INFO("node_stopped");
     int status = supervisor->failed ? 1 : 0;
+    if (supervisor->control)
+        control_stopped(supervisor->control, supervisor->failed);
+    control_close(&supervisor->control);
     close(supervisor->signal_fd);
     close(supervisor->epoll_fd);
     free(supervisor);

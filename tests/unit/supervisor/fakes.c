@@ -118,6 +118,7 @@ void fakes_init(void)
                                          .answer_ms = 600,
                                          .start_ms = 600,
                                          .leave_ms = 150,
+                                         .yield_ms = 300,
                                          .stop_gateway_ms = 500,
                                          .stop_ms = 300,
                                          .end_ms = 2000,

@@ -47,6 +47,46 @@ Test(options, wrong_usage_is_refused)
     cr_assert_eq(PARSE(&options, name, host, node), E_USAGE);
 }
 
+Test(options, ctl_has_words_and_flags_of_its_own)
+{
+    char name[] = "insid", ctl[] = "ctl", status[] = "status", restart[] = "restart";
+    char worker[] = "storage", stop[] = "stop", as[] = "--as", node[] = "node1";
+    char config[] = "--config=x.yaml", help[] = "--help";
+    struct insid_options options;
+    cr_assert_eq(PARSE(&options, name, ctl, status), 0);
+    cr_assert_eq(options.mode, INSID_CTL);
+    cr_assert_str_eq(options.ctl, "status");
+    cr_assert_null(options.worker);
+    cr_assert_null(options.node);
+    cr_assert_str_eq(options.config, "cluster.yaml");
+    cr_assert_eq(PARSE(&options, name, ctl, as, node, restart, worker, config), 0);
+    cr_assert_str_eq(options.ctl, "restart");
+    cr_assert_str_eq(options.worker, "storage");
+    cr_assert_str_eq(options.node, "node1");
+    cr_assert_str_eq(options.config, "x.yaml");
+    cr_assert(options.config_given);
+    cr_assert_eq(PARSE(&options, name, ctl, stop, as, node), 0);
+    cr_assert_str_eq(options.ctl, "stop");
+    cr_assert_eq(PARSE(&options, name, ctl, help), 0);
+    cr_assert_eq(options.mode, INSID_HELP);
+}
+
+Test(options, wrong_words_behind_ctl_are_refused)
+{
+    char name[] = "insid", ctl[] = "ctl", status[] = "status", restart[] = "restart";
+    char worker[] = "storage", odd[] = "frob", as[] = "--as", host[] = "--host";
+    struct insid_options options;
+    cr_redirect_stderr();
+    cr_assert_eq(PARSE(&options, name, ctl), E_USAGE);
+    cr_assert_eq(PARSE(&options, name, ctl, odd), E_USAGE);
+    cr_assert_eq(PARSE(&options, name, ctl, restart), E_USAGE);
+    cr_assert_eq(PARSE(&options, name, ctl, status, worker), E_USAGE);
+    cr_assert_eq(PARSE(&options, name, ctl, restart, worker, odd), E_USAGE);
+    cr_assert_eq(PARSE(&options, name, ctl, status, as), E_USAGE);
+    cr_assert_eq(PARSE(&options, name, ctl, status, host), E_USAGE);
+    cr_assert_eq(PARSE(&options, name, status, ctl), E_USAGE);
+}
+
 Test(config_file, a_new_file_is_private_valid_and_never_overwrites)
 {
     char folder[] = "/tmp/insi-sup-XXXXXX", path[64];

@@ -64,6 +64,62 @@ Test(supervise, all_workers_are_started_and_stopped_in_order_and_nothing_is_left
     cr_assert_eq(rmdir(shm), 0, "something is left in shmDir");
 }
 
+Test(supervise, before_a_stop_raft_hands_over_while_everything_serves)
+{
+    fakes_tell("raft", "tarry");
+    start_ready();
+    cr_assert_eq(stop(), 0);
+    cr_assert_eq(fakes_traced("raft", "yield"), 1);
+    cr_assert_eq(fakes_traced("raft", "yielded"), 1);
+    cr_assert_geq(fakes_traced_ms("gateway0", "stop", 0), fakes_traced_ms("raft", "yielded", 0));
+    for (unsigned i = 1; i < WORKERS; i++)
+        cr_expect_eq(fakes_traced(names[i], "yield"), 0, "%s", names[i]);
+    cr_assert_eq(fakes_logged("yield_not_answered", ""), 0);
+}
+
+Test(supervise, a_raft_that_does_not_hand_over_holds_up_the_stop_for_a_bounded_time)
+{
+    fakes_tell("raft", "clings");
+    fakes_tell("gateway0", "hold");
+    start_ready();
+    uint64_t start_ms = clock_boot_ms();
+    cr_assert_eq(stop(), 0);
+    uint64_t took_ms = fakes_traced_ms("gateway0", "stop", 0) - start_ms;
+    cr_assert(took_ms >= fakes_limits.yield_ms - 1 && took_ms < fakes_limits.yield_ms + 250, "%llu",
+              (unsigned long long)took_ms);
+    cr_assert_eq(fakes_logged("yield_not_answered", ""), 1);
+    /* it is part of the time that the gateways have */
+    took_ms = fakes_traced_ms("storage", "stop", 0) - start_ms;
+    cr_assert(took_ms >= fakes_limits.stop_gateway_ms - 1 &&
+                  took_ms < fakes_limits.stop_gateway_ms + 250,
+              "%llu", (unsigned long long)took_ms);
+    cr_assert_eq(fakes_traced("raft", "end"), 1);
+}
+
+Test(supervise, a_raft_that_ends_instead_of_handing_over_is_not_waited_for)
+{
+    fakes_limits.yield_ms = 10000;
+    fakes_tell("raft", "bolts");
+    start_ready();
+    uint64_t start_ms = clock_boot_ms();
+    cr_assert_eq(stop(), 0);
+    cr_assert_lt(clock_boot_ms() - start_ms, 3000);
+    cr_assert_eq(fakes_traced("raft", "yield"), 1);
+    cr_assert_eq(fakes_traced("gateway0", "end"), 1);
+}
+
+Test(supervise, a_raft_that_is_not_ready_has_nothing_to_hand_over)
+{
+    fakes_limits.yield_ms = 10000;
+    fakes_tell("raft", "slow");
+    fakes_start();
+    FAKES_WAIT_FOR(fakes_traced("raft", "start") == 1 && fakes_traced("gateway0", "ready") == 1);
+    uint64_t start_ms = clock_boot_ms();
+    cr_assert_eq(stop(), 0);
+    cr_assert_lt(clock_boot_ms() - start_ms, 3000);
+    cr_assert_eq(fakes_traced("raft", "yield"), 0);
+}
+
 Test(supervise, several_gateways_get_a_socket_each_and_the_first_round_is_theirs)
 {
     fakes_write_config(3, "", "");
