@@ -56,6 +56,7 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "shared between processes");
 struct board {
     struct board_page *page;
     bool writable;
+    board_word shown_ms; /* the latest cluster time that this process has seen */
 };
 
 static inline void board_pause(void)
@@ -335,9 +336,25 @@ uint64_t board_read_generation(const struct board *board, enum proc worker)
     return atomic_load_explicit(&board_slot(board, worker)->generation, memory_order_acquire);
 }
 
+int64_t board_clock_offset_ms(const struct board *board)
+{
+    return atomic_load_explicit(&board->page->clock_offset_ms, memory_order_acquire);
+}
+
+bool board_has_cluster_time(const struct board *board)
+{
+    return board_clock_offset_ms(board) != 0;
+}
+
 uint64_t board_cluster_time_ms(const struct board *board)
 {
-    int64_t offset = atomic_load_explicit(&board->page->clock_offset_ms, memory_order_acquire);
+    board_word *shown = (board_word *)(uintptr_t)&board->shown_ms;
+    uint64_t now_ms = clock_boot_ms() + (uint64_t)board_clock_offset_ms(board);
+    uint64_t before_ms = board_get(shown);
 
-    return clock_boot_ms() + (uint64_t)offset;
+    while (now_ms > before_ms)
+        if (atomic_compare_exchange_weak_explicit(shown, &before_ms, now_ms, memory_order_relaxed,
+                                                  memory_order_relaxed))
+            return now_ms;
+    return before_ms;
 }

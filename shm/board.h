@@ -89,6 +89,10 @@ int board_read_lease(const struct board *board,
 uint64_t board_read_applied(const struct board *board, enum proc worker);
 uint64_t board_read_shown(const struct board *board, enum proc worker);
 uint64_t board_read_generation(const struct board *board, enum proc worker);
-uint64_t board_cluster_time_ms(const struct board *board); /* now, in cluster time */
+/* Now, in cluster time; boot time until raft has set it. Within one process it never goes back,
+ * when the offset is made smaller it stands still. */
+uint64_t board_cluster_time_ms(const struct board *board);
+bool board_has_cluster_time(const struct board *board);
+int64_t board_clock_offset_ms(const struct board *board);
 
 #endif

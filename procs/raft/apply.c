@@ -102,20 +102,15 @@ static void apply_accept(struct apply_stream *stream)
              LOG_U64("applied_index", stream->cursor.applied_index));
 }
 
-static void apply_on_resume(struct apply_stream *stream, struct unpack *body)
+static void apply_resume(struct apply_stream *stream)
 {
     struct apply *apply = stream->apply;
-    struct msg_resume resume;
-    if (msg_resume_decode(&resume, body) != 0)
-        return;
-    apply_stream_lose_part(stream);
-    stream->lacks_snapshot = false;
-    stream->loads_index = 0;
+    const struct msg_resume *resume = &stream->resume;
     enum apply_verdict verdict =
-        apply_cursor_resume(&stream->cursor, &resume, apply->lineage, wal_first_index(apply->wal),
+        apply_cursor_resume(&stream->cursor, resume, apply->lineage, wal_first_index(apply->wal),
                             loop_now_ns(apply->loop));
     if (verdict != APPLY_FOREIGN)
-        stream->state_hash = resume.state_hash;
+        stream->state_hash = resume->state_hash;
     stream->checkpoint_index = 0;
     if (verdict == APPLY_FITS) {
         apply_accept(stream);
@@ -124,11 +119,25 @@ static void apply_on_resume(struct apply_stream *stream, struct unpack *body)
     } else {
         apply_check_sent(msg_rebuild_send(stream->link));
         LOG_WARN("worker_sent_to_rebuild", LOG_STR("worker", proc_name(stream->worker)),
-                 LOG_U64("applied_index", resume.applied_index),
+                 LOG_U64("applied_index", resume->applied_index),
                  LOG_U64("known_index", stream->cursor.ceiling),
                  LOG_U64("first_index", wal_first_index(apply->wal)));
     }
     apply_judge(apply);
+}
+
+/* A node of no cluster cannot say whether the state is of its log: it may get one any time. */
+static void apply_on_resume(struct apply_stream *stream, struct unpack *body)
+{
+    static const uint8_t none[RAFT_LINEAGE_BYTES];
+    if (msg_resume_decode(&stream->resume, body) != 0)
+        return;
+    apply_stream_lose_part(stream);
+    stream->lacks_snapshot = false;
+    stream->loads_index = 0;
+    stream->waits_for_lineage = memcmp(stream->apply->lineage, none, sizeof(none)) == 0;
+    if (!stream->waits_for_lineage)
+        apply_resume(stream);
 }
 
 static void apply_on_applied(struct apply_stream *stream, struct unpack *body)
@@ -195,6 +204,7 @@ static void apply_on_down(void *arg)
                  LOG_U64("applied_index", stream->cursor.applied_index));
     apply_cursor_down(&stream->cursor);
     stream->is_stalled = false;
+    stream->waits_for_lineage = false;
     stream->lacks_snapshot = false;
     stream->loads_index = 0;
     apply_stream_lose_part(stream);
@@ -326,6 +336,13 @@ void apply_close(struct apply *apply)
 void apply_set_lineage(struct apply *apply, const uint8_t lineage[RAFT_LINEAGE_BYTES])
 {
     memcpy(apply->lineage, lineage, RAFT_LINEAGE_BYTES);
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
+        struct apply_stream *stream = &apply->streams[i];
+        if (!stream->waits_for_lineage)
+            continue;
+        stream->waits_for_lineage = false;
+        apply_resume(stream);
+    }
 }
 
 void apply_commit(struct apply *apply, uint64_t commit_index)

@@ -59,8 +59,10 @@ struct apply_stream {
     struct link *link;
     struct apply_cursor cursor;
     bool is_stalled;
-    size_t bytes;        /* of the batch being sent */
-    uint64_t last_index; /* likewise */
+    bool waits_for_lineage;   /* it asked before this node had a cluster ... */
+    struct msg_resume resume; /* ... this */
+    size_t bytes;             /* of the batch being sent */
+    uint64_t last_index;      /* likewise */
 
     uint64_t state_hash; /* at cursor.applied_index */
     uint64_t checkpoint_index, checkpoint_hash;
@@ -94,7 +96,7 @@ void apply_init(struct apply *apply, const struct apply_options *options, struct
 int apply_open(struct apply *apply, const struct apply_options *options);
 void apply_close(struct apply *apply);
 
-/* The cluster that this log belongs to; before the first RESUME can arrive. */
+/* The cluster that this log belongs to. While it belongs to none workers wait. */
 void apply_set_lineage(struct apply *apply, const uint8_t lineage[RAFT_LINEAGE_BYTES]);
 
 void apply_commit(struct apply *apply, uint64_t commit_index);

@@ -10,11 +10,9 @@ void cluster_clock_note(struct cluster_clock *clock, uint64_t stamp_ms)
 int64_t cluster_clock_lead(struct cluster_clock *clock, uint64_t boot_ms, uint64_t wall_ms,
                            uint64_t shown_ms)
 {
-    uint64_t now_ms = wall_ms;
+    uint64_t now_ms = shown_ms ? shown_ms : wall_ms;
     if (now_ms <= clock->last_ms)
         now_ms = clock->last_ms + 1;
-    if (now_ms < shown_ms)
-        now_ms = shown_ms;
     clock->offset_ms = (int64_t)now_ms - (int64_t)boot_ms;
     return clock->offset_ms;
 }

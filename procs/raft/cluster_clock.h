@@ -1,7 +1,9 @@
 /* cluster_clock.h - cluster time at the node that leads (I8): ms since 1970, for stamps of entries.
  *
- *   1. Wall time enters only when a node begins to lead, and never takes cluster time back: cluster
- *      time begins at the latest of wall time, what the log has seen, and what readers were shown.
+ *   1. Cluster time goes on: a node that begins to lead begins at what its readers were shown, but
+ *      behind the log's last stamp. Wall time enters only where readers were shown nothing yet,
+ *      which is when the machine or the whole cluster was down, and never takes cluster time back.
+ *      So wall clocks that disagree do not make time jump with every change of the leader.
  *   2. From then on it goes with boot time: a wall clock that jumps changes nothing.
  *   3. A stamp is never less than the one before it in the log.
  *
@@ -20,8 +22,8 @@ struct cluster_clock {
 /* An entry with this stamp is in the log. */
 void cluster_clock_note(struct cluster_clock *clock, uint64_t stamp_ms);
 
-/* This node begins to lead. shown_ms: what readers of this node see as cluster time now, 0 if
- * nothing. Returns the offset that they are to be shown from now on. */
+/* This node begins to lead. shown_ms: what readers of this node see as cluster time now; 0: nobody
+ * has set it yet. Returns the offset that they are to be shown from now on. */
 int64_t cluster_clock_lead(struct cluster_clock *clock, uint64_t boot_ms, uint64_t wall_ms,
                            uint64_t shown_ms);
 

@@ -110,8 +110,8 @@ static void driver_publish(struct driver *driver, const struct raft_update *upda
 
 static void driver_begin_to_lead(struct driver *driver)
 {
-    /* as long as nobody has set it, the board shows boot time: never ahead of anything */
-    uint64_t shown_ms = board_cluster_time_ms(driver->board);
+    uint64_t shown_ms =
+        board_has_cluster_time(driver->board) ? board_cluster_time_ms(driver->board) : 0;
     int64_t offset_ms =
         cluster_clock_lead(&driver->clock, clock_boot_ms(), clock_wall_ms(), shown_ms);
     board_write_clock_offset(driver->board, offset_ms);

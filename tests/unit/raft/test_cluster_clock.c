@@ -7,7 +7,7 @@
 Test(cluster_clock, begins_with_wall_time)
 {
     struct cluster_clock clock = {0};
-    cr_assert_eq(cluster_clock_lead(&clock, 5000, 1700000000000, 5000), 1700000000000 - 5000);
+    cr_assert_eq(cluster_clock_lead(&clock, 5000, 1700000000000, 0), 1700000000000 - 5000);
     cr_assert_eq(cluster_clock_stamp(&clock, 5000), 1700000000000);
     cr_assert_eq(cluster_clock_stamp(&clock, 5250), 1700000000250);
 }
@@ -28,6 +28,16 @@ Test(cluster_clock, begins_no_earlier_than_what_readers_were_shown)
     cluster_clock_note(&clock, 9000);
     cluster_clock_lead(&clock, 100, 7000, 20000);
     cr_assert_eq(cluster_clock_stamp(&clock, 100), 20000);
+}
+
+Test(cluster_clock, goes_on_from_what_was_shown_whatever_the_wall_clock_says)
+{
+    struct cluster_clock clock = {0};
+    cluster_clock_note(&clock, 9000);
+    cluster_clock_lead(&clock, 100, 3600000 + 10000, 10000); /* an hour ahead of the others */
+    cr_assert_eq(cluster_clock_stamp(&clock, 100), 10000);
+    cluster_clock_lead(&clock, 200, 50, 10100);
+    cr_assert_eq(cluster_clock_stamp(&clock, 200), 10100);
 }
 
 Test(cluster_clock, goes_with_boot_time_while_it_leads)

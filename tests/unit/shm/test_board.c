@@ -260,15 +260,31 @@ Test(board, what_a_worker_has_shown_stays_known_when_its_index_is_taken_back)
     board_close(&board);
 }
 
-Test(board, cluster_time_is_boot_time_and_an_offset_either_way)
+Test(board, cluster_time_is_boot_time_and_an_offset)
 {
     struct board *board = open_board(true);
-    board_write_clock_offset(board, 1000000);
+    cr_assert_not(board_has_cluster_time(board));
+    board_write_clock_offset(board, -1000);
+    cr_assert(board_has_cluster_time(board));
+    cr_assert_eq(board_clock_offset_ms(board), -1000);
+    cr_assert_leq(board_cluster_time_ms(board), clock_boot_ms() - 1000);
+    board_write_clock_offset(board, 1700000000000);
     uint64_t now_ms = board_cluster_time_ms(board), boot_ms = clock_boot_ms();
-    cr_assert_geq(now_ms, boot_ms + 1000000 - 1000);
-    cr_assert_leq(now_ms, boot_ms + 1000000);
-    board_write_clock_offset(board, -5);
-    cr_assert_lt(board_cluster_time_ms(board), clock_boot_ms());
+    cr_assert_leq(now_ms, boot_ms + 1700000000000);
+    cr_assert_geq(now_ms + 1000, boot_ms + 1700000000000);
+    board_close(&board);
+}
+
+Test(board, cluster_time_stands_still_rather_than_go_back)
+{
+    struct board *board = open_board(true);
+    board_write_clock_offset(board, 1700000000000);
+    uint64_t before_ms = board_cluster_time_ms(board);
+    board_write_clock_offset(board, 1600000000000);
+    for (unsigned i = 0; i < 1000; i++)
+        cr_assert_eq(board_cluster_time_ms(board), before_ms);
+    board_write_clock_offset(board, 1700000000100);
+    cr_assert_geq(board_cluster_time_ms(board), before_ms + 100);
     board_close(&board);
 }
 
