@@ -78,6 +78,15 @@ void client_close(struct client *client)
     explicit_bzero(client->token, sizeof(client->token));
 }
 
+void client_prefer(struct client *client, const char *id)
+{
+    for (unsigned i = 0; i < client->targets.count; i++) {
+        const char *other = client->targets.list[i].id;
+        if (other && strcmp(other, id) == 0)
+            client->first = i;
+    }
+}
+
 /* ---- answers ---- */
 
 /* The answer as JSON; NULL when it is none. A value may hold NUL bytes. */

@@ -30,6 +30,9 @@ struct client {
 int client_open(struct client *client, const struct options *options, bool needs_token);
 void client_close(struct client *client);
 
+/* From now on this node is asked first, if it is one of those that may be asked. */
+void client_prefer(struct client *client, const char *id);
+
 struct call {
     const char *path;     /* "/get" */
     const char *query;    /* "?key=a"; NULL: none */

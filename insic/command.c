@@ -1,6 +1,7 @@
 /* command.c - the table of commands, and what is checked before one runs. */
 #include "insic/command.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -45,6 +46,18 @@ const struct command command_table[] = {
     {"api list", "", 0, 0, COMMAND_NEEDS_ROOT, "list the API keys' names, never the keys",
      command_api_list},
     {"api verify", "<key>", 1, 1, COMMAND_NEEDS_NONE, "does an API key work?", command_api_verify},
+    {"cluster", "", 0, 0, COMMAND_NEEDS_ADMIN,
+     "list the members of the cluster\n"
+     "Without a leader it shows what the node that is asked knows by itself.",
+     command_cluster},
+    {"join", "<leader-id> <follower-id>", 2, 2, COMMAND_NEEDS_ROOT,
+     "have a node join the cluster\n"
+     "Asks the first node to let the second one in, at its raftBinding of the configuration.\n"
+     "Nodes of a new cluster join by themselves; this is for one that was removed before.",
+     command_join},
+    {"remove", "<id>", 1, 1, COMMAND_NEEDS_ADMIN, "remove a node from the cluster", command_remove},
+    {"transfer", "<id>", 1, 1, COMMAND_NEEDS_ADMIN, "make another node the leader",
+     command_transfer},
     {NULL, NULL, 0, 0, COMMAND_NEEDS_NONE, NULL, NULL},
 };
 
@@ -86,8 +99,9 @@ bool command_is_group(const char *word)
 
 static void command_print_line(FILE *out, const char *begin, const struct command *command)
 {
-    fprintf(out, "%sinsic %s%s%s%s\n", begin, command->needs == COMMAND_NEEDS_ROOT ? "--root " : "",
-            command->name, command->arguments[0] ? " " : "", command->arguments);
+    bool root = command->needs == COMMAND_NEEDS_ROOT || command->needs == COMMAND_NEEDS_ADMIN;
+    fprintf(out, "%sinsic %s%s%s%s\n", begin, root ? "--root " : "", command->name,
+            command->arguments[0] ? " " : "", command->arguments);
 }
 
 void command_print_usage(FILE *out, const struct command *command)
@@ -189,6 +203,16 @@ static int command_check_text(const struct command *command, char *const *argume
     return 0;
 }
 
+/* Whether the root token is lacking for certain; any other token is the server's to refuse. */
+static bool command_lacks_root(const struct command *command, const struct options *options)
+{
+    const char *token = options->key ? options->key : getenv("INSI_API_KEY");
+    if (options->root)
+        return false;
+    return command->needs == COMMAND_NEEDS_ROOT ||
+           (command->needs == COMMAND_NEEDS_ADMIN && (!token || !token[0]));
+}
+
 static int command_run_one(const struct options *options, const struct command *command,
                            char *const *arguments, unsigned count)
 {
@@ -197,7 +221,7 @@ static int command_run_one(const struct options *options, const struct command *
     error = error ? error : command_check_text(command, arguments, count);
     if (error)
         return error;
-    if (command->needs == COMMAND_NEEDS_ROOT && !options->root) {
+    if (command_lacks_root(command, options)) {
         print_error("Error", "%s requires --root flag.", command->name);
         return E_DENIED;
     }

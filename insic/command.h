@@ -9,6 +9,7 @@
 enum command_needs {
     COMMAND_NEEDS_TOKEN, /* any token */
     COMMAND_NEEDS_ROOT,  /* refused without --root */
+    COMMAND_NEEDS_ADMIN, /* the root token, by --root or as any other; refused without one */
     COMMAND_NEEDS_NONE   /* brings a token of its own */
 };
 
@@ -52,5 +53,9 @@ int command_api_add(struct client *client, char *const *arguments, unsigned coun
 int command_api_delete(struct client *client, char *const *arguments, unsigned count);
 int command_api_list(struct client *client, char *const *arguments, unsigned count);
 int command_api_verify(struct client *client, char *const *arguments, unsigned count);
+int command_cluster(struct client *client, char *const *arguments, unsigned count);
+int command_join(struct client *client, char *const *arguments, unsigned count);
+int command_remove(struct client *client, char *const *arguments, unsigned count);
+int command_transfer(struct client *client, char *const *arguments, unsigned count);
 
 #endif

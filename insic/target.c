@@ -113,25 +113,30 @@ static void target_from_node(struct targets *targets, const struct config *confi
     } else {
         target->url = target_format("%s://%s:%u", scheme, host, port);
     }
+    target->id = node->id;
     target->name = target_format("%s (%s)", node->id, target->url);
     free(host);
 }
 
-static int target_from_named(struct targets *targets, const struct config *config, const char *id)
+void target_refuse_node(const struct config *config, const char *flag, const char *id)
 {
-    const struct config_node *node = config_find_node(config, id);
-    if (node) {
-        target_from_node(targets, config, node);
-        return 0;
-    }
     char names[512] = "";
     for (unsigned i = 0; i < config->node_count && strlen(names) < sizeof(names) - 1; i++) {
         size_t len = strlen(names);
         snprintf(names + len, sizeof(names) - len, " %s", config->nodes[i].id);
     }
-    print_error("Error", "--target: the configuration names no node '%s'; its nodes:%s.", id,
-                names);
-    return E_USAGE;
+    print_error("Error", "%sthe configuration names no node '%s'; its nodes:%s.", flag, id, names);
+}
+
+static int target_from_named(struct targets *targets, const struct config *config, const char *id)
+{
+    const struct config_node *node = config_find_node(config, id);
+    if (!node) {
+        target_refuse_node(config, "--target: ", id);
+        return E_USAGE;
+    }
+    target_from_node(targets, config, node);
+    return 0;
 }
 
 int targets_choose(struct targets *targets, const struct options *options,

@@ -8,6 +8,7 @@
 #define TARGET_TOKEN_BYTES 1024 /* longest token that is sent, with its NUL */
 
 struct target {
+    const char *id;   /* of the node, from the configuration; NULL: --endpoint */
     char *name;       /* for messages: the node's id and URL, or the URL of --endpoint */
     char *url;        /* scheme, host, port and path up to the API's own, without a last '/' */
     char *connect_to; /* for CURLOPT_CONNECT_TO: where the host's name really leads; NULL: DNS */
@@ -25,6 +26,9 @@ struct targets {
 int targets_choose(struct targets *targets, const struct options *options,
                    const struct config *config);
 void targets_fini(struct targets *targets);
+
+/* "Error: <flag>the configuration names no node '<id>'; its nodes: ..." */
+void target_refuse_node(const struct config *config, const char *flag, const char *id);
 
 /* The root token with --root, else --key, else environment (of INSI_API_KEY; may be NULL). config
  * is needed for --root alone. E_USAGE after saying what is wrong. */

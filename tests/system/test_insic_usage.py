@@ -132,6 +132,14 @@ def test_wrong_usage_shows_what_would_be_right(insic, arguments, message):
         ("--root api add a b", "'api add' takes 1 argument, not 2.", "insic --root api add <name>"),
         ("api verify", "'api verify' takes 1 argument, not 0.", "insic api verify <key>"),
         ("api list x", "'api list' takes 0 arguments, not 1.", "insic --root api list"),
+        ("cluster x", "'cluster' takes 0 arguments, not 1.", "insic --root cluster"),
+        (
+            "join node0",
+            "'join' takes 2 arguments, not 1.",
+            "insic --root join <leader-id> <follower-id>",
+        ),
+        ("remove", "'remove' takes 1 argument, not 0.", "insic --root remove <id>"),
+        ("transfer a b", "'transfer' takes 1 argument, not 2.", "insic --root transfer <id>"),
     ],
 )
 def test_a_wrong_number_of_arguments_shows_the_commands_usage(insic, arguments, message, usage):
@@ -209,6 +217,10 @@ COMMANDS = {
     "api delete": "--root api delete <key>",
     "api list": "--root api list",
     "api verify": "api verify <key>",
+    "cluster": "--root cluster",
+    "join": "--root join <leader-id> <follower-id>",
+    "remove": "--root remove <id>",
+    "transfer": "--root transfer <id>",
 }
 
 

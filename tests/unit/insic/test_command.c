@@ -93,3 +93,32 @@ Test(command, what_needs_root_is_refused_before_anything_is_read)
     cr_expect_str_eq(text, "Error: api list requires --root flag.\n");
     free(text);
 }
+
+Test(command, the_cluster_commands_take_the_root_token_from_anywhere_but_join_from_root)
+{
+    static const struct {
+        char words[3][8];
+        unsigned count;
+        const char *refusal; /* without any token */
+    } cases[] = {{{"cluster"}, 1, "Error: cluster requires --root flag.\n"},
+                 {{"remove", "n"}, 2, "Error: remove requires --root flag.\n"},
+                 {{"join", "a", "b"}, 3, "Error: join requires --root flag.\n"}};
+    unsetenv("INSI_API_KEY");
+    for (unsigned i = 0; i < 3; i++) {
+        char words[3][8];
+        char *pointers[] = {words[0], words[1], words[2]};
+        memcpy(words, cases[i].words, sizeof(words));
+        struct options options = {.words = pointers, .word_count = cases[i].count};
+        options.config = "/nowhere";
+        capture_begin();
+        cr_expect_eq(command_run(&options), E_DENIED);
+        char *text = capture_end();
+        cr_expect_str_eq(text, cases[i].refusal);
+        free(text);
+        options.key = "a token";
+        capture_begin();
+        bool is_join = strcmp(words[0], "join") == 0;
+        cr_expect_eq(command_run(&options), is_join ? E_DENIED : E_INVALID, "%s", words[0]);
+        free(capture_end()); /* the configuration is not there */
+    }
+}
