@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "shm/bytes.h"
 
-static const char applier_meta_hash[] = "state_hash";
+static const char applier_meta_hash[] = MAP_META_STATE_HASH;
 static const char applier_meta_lineage[] = "lineage";
 
 /* ---- opening ---- */

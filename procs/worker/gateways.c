@@ -116,6 +116,24 @@ static void gateways_on_remembered(void *arg, uint64_t sequence,
     gateways_send_result(gateway, &msg);
 }
 
+static void gateways_push_to(struct worker_gateway *gateway)
+{
+    struct worker *worker = gateway->worker;
+
+    if (gateway->session == 0)
+        return;
+    int error =
+        applier_recall_all(&worker->applier, gateway->session, gateways_on_remembered, gateway);
+    if (error != 0)
+        worker_fail(worker, "recall", error);
+}
+
+void gateways_push(struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->gateway_count; i++)
+        gateways_push_to(&worker->gateways[i]);
+}
+
 /* ---- links ---- */
 
 static void gateways_begin_anew(struct worker_gateway *gateway)
@@ -148,9 +166,7 @@ static void gateways_on_session(struct worker_gateway *gateway, struct unpack *b
         return;
     worker_commit(worker); /* what is told must hold */
     gateway->session = msg.session;
-    int error = applier_recall_all(&worker->applier, msg.session, gateways_on_remembered, gateway);
-    if (error != 0)
-        worker_fail(worker, "recall", error);
+    gateways_push_to(gateway);
 }
 
 static void gateways_on_recall(struct worker_gateway *gateway, struct unpack *body)

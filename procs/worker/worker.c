@@ -205,6 +205,7 @@ void worker_replace_map(struct worker *worker, struct map *staged)
         skel_exit(&worker->skel, 1);
     FAILPOINT("map_accepted");
     worker_open_applier(worker);
+    gateways_push(worker); /* results that no stream has brought */
 }
 
 /* ---- start ---- */

@@ -134,6 +134,7 @@ int gateways_open(struct worker *worker);
 void gateways_note(struct worker *worker, const struct msg_apply *entry,
                    const struct session_result *result);
 void gateways_send(struct worker *worker);         /* what was noted */
+void gateways_push(struct worker *worker);         /* all that is remembered, to those connected */
 void gateways_tell_waiting(struct worker *worker); /* those who wait for this worker */
 bool gateways_are_idle(struct worker *worker);
 
