@@ -115,7 +115,7 @@ def test_the_commands_that_a_development_node_prints_work(development, namespace
     terminal, folder = development
     assert "In another terminal" in terminal.transcript, terminal.transcript
     commands = re.findall(r"^  (\S.*)$", terminal.transcript, re.M)
-    commands = [command for command in commands if command.startswith(("insic", "curl"))]
+    commands = [command for command in commands if command.startswith(("insic", "curl", "KEY="))]
     assert len(commands) >= 3, terminal.transcript
     other = Terminal(
         namespace, folder, clean_environment(PATH=f"{binaries.BUILD}:{os.environ['PATH']}")
