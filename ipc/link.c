@@ -498,7 +498,7 @@ void link_close(struct link **link_pointer)
         loop_remove_fd(link->loop, link->inbox.wake_fd);
         loop_remove_runner(link->loop, link_on_turn_end, link);
     }
-    link_canary_call_off(&link->canary);
+    link_canary_fini(&link->canary);
     /* Ends every operation and waits for the callbacks of its pipes. */
     if (link->socket_is_open)
         nng_close(link->socket);

@@ -5,8 +5,8 @@
  * closed, so the next part is not begun, and nobody is told): the thread waits for ever, no pipe of
  * this process goes down any more, and its links are dead without knowing. Seen about once in 5000
  * kills of a peer in the middle of megabytes. Nothing but a new process helps, so whoever has lost
- * a pipe sends a canary: a connection of its own that is made and ended. If its end is not seen in
- * time, the process had better abort; its supervisor starts it anew.
+ * a pipe sends a canary: a connection of its own is ended. If that is not seen to happen, the
+ * process had better abort; its supervisor starts it anew.
  */
 #ifndef INSI_IPC_LINK_CANARY_H
 #define INSI_IPC_LINK_CANARY_H
@@ -17,18 +17,19 @@
 
 #include <nng/nng.h>
 
-struct link_canary {
-    nng_socket cage, bird; /* the two ends */
-    bool is_out;
-    atomic_bool is_back; /* the end was seen, on NNG's thread */
+struct link_canary {       /* zeroed before first use */
+    nng_socket cage, bird; /* both ends; opened when first needed, then kept */
+    bool is_open;
+    atomic_bool is_out;
+    atomic_uint pipe; /* of the cage; 0: none now, NNG makes a new one */
 };
 
 void link_canary_send(struct link_canary *canary, uint64_t id); /* id: unique in this process */
 
-/* True when there is none out, or it has come back; then its sockets are closed. */
-bool link_canary_is_home(struct link_canary *canary);
+/* True when there is none out, or it has come back. */
+bool link_canary_is_home(const struct link_canary *canary);
 
-/* Takes it back whatever has become of it. Hangs when NNG does, as nng_close would anyhow. */
-void link_canary_call_off(struct link_canary *canary);
+/* Closes the sockets. Hangs when NNG does, as every nng_close then would. */
+void link_canary_fini(struct link_canary *canary);
 
 #endif

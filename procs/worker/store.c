@@ -151,6 +151,7 @@ static const int store_faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 static struct {
     int fd; /* of the file; -1: not counted */
     uint8_t count;
+    bool is_watching;
     struct sigaction before[STORE_FAULTS];
 } store_crash = {.fd = -1};
 
@@ -195,11 +196,14 @@ static void store_count_crashes(const char *folder)
     const struct sigaction action = {.sa_handler = store_on_fault};
     char path[STORE_FILE_BYTES];
 
+    if (store_crash.fd >= 0)
+        close(store_crash.fd); /* of another map, in tests */
     store_crash.count = (uint8_t)(store_read_crashes(folder) + 1);
     store_crash_file(path, folder);
     store_crash.fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    for (size_t i = 0; i < STORE_FAULTS; i++)
+    for (size_t i = 0; i < STORE_FAULTS && !store_crash.is_watching; i++)
         sigaction(store_faults[i], &action, &store_crash.before[i]);
+    store_crash.is_watching = true;
 }
 
 void store_forget_crashes(const char *folder)

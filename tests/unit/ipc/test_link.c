@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +10,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <nng/nng.h>
-#include <nng/protocol/pair0/pair.h>
 
 #include "base/error.h"
 #include "base/path.h"
@@ -326,6 +322,16 @@ Test(link, another_node_is_refused_and_logged_once_on_both_sides)
 
 /* ---- a peer in another process ---- */
 
+/* Beside this test, in libexec. */
+static void find_program(char program[PATH_BYTES], const char *name)
+{
+    ssize_t len = readlink("/proc/self/exe", program, PATH_BYTES - 64);
+    cr_assert_gt(len, 0);
+    program[len] = '\0';
+    len = strrchr(program, '/') - program;
+    snprintf(program + len, PATH_BYTES - (size_t)len, "/libexec/%s", name);
+}
+
 /* tests/fake/link_streamer.c, started by exec: NNG does not survive a fork, and Criterion itself
  * uses it. Streams numbers from 1 once it is told to go, until it is killed. */
 static pid_t start_streamer(uint64_t start_id, int *go_fd)
@@ -335,11 +341,7 @@ static pid_t start_streamer(uint64_t start_id, int *go_fd)
     int fds[2];
     pid_t pid;
     posix_spawn_file_actions_t actions;
-    ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 64);
-    cr_assert_gt(len, 0);
-    program[len] = '\0';
-    len = strrchr(program, '/') - program;
-    snprintf(program + len, sizeof(program) - (size_t)len, "/libexec/link-streamer");
+    find_program(program, "link-streamer");
     snprintf(id, sizeof(id), "%llu", (unsigned long long)start_id);
     cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
     cr_assert_eq(posix_spawn_file_actions_init(&actions), 0);
@@ -440,74 +442,31 @@ Test(link, a_socket_file_that_vanished_is_made_again)
     WAIT_FOR(both_are_up());
 }
 
-/* ---- an NNG that no longer lets connections go ---- */
+/* ---- an NNG that no longer lets connections go: tests/fake/link_stuck.c ---- */
 
-static atomic_bool reaper_is_held;
-
-static void close_again(nng_pipe pipe, nng_pipe_ev kind, void *arg)
+static int run_stuck(char *what, char *folder)
 {
-    (void)kind;
-    (void)arg;
-    nng_pipe_close(pipe);
+    char program[PATH_BYTES];
+    char *arguments[] = {program, what, folder, NULL};
+    int status = 0;
+    pid_t pid;
+    find_program(program, "link-stuck");
+    cr_assert_eq(posix_spawn(&pid, program, NULL, NULL, arguments, environ), 0);
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    return status;
 }
 
-static void hold_reaper(nng_pipe pipe, nng_pipe_ev kind, void *arg)
+Test(link, a_canary_comes_home_unless_nng_is_stuck)
 {
-    (void)pipe;
-    (void)kind;
-    (void)arg;
-    atomic_store(&reaper_is_held, true);
-    for (;;)
-        pause();
+    char what[] = "canary";
+    cr_assert_eq(run_stuck(what, NULL), 0);
 }
 
-/* Holds up NNG's one thread that ends pipes, as the fault of link_canary.h does. */
-static void stop_reaper(void)
+Test(link, a_process_whose_nng_is_stuck_aborts_instead_of_staying_deaf)
 {
-    static nng_socket one, other;
-    cr_assert_eq(nng_pair0_open(&one), 0);
-    cr_assert_eq(nng_pair0_open(&other), 0);
-    cr_assert_eq(nng_pipe_notify(one, NNG_PIPE_EV_ADD_POST, close_again, NULL), 0);
-    cr_assert_eq(nng_pipe_notify(one, NNG_PIPE_EV_REM_POST, hold_reaper, NULL), 0);
-    cr_assert_eq(nng_listen(one, "inproc://held", NULL, 0), 0);
-    cr_assert_eq(nng_dial(other, "inproc://held", NULL, NNG_FLAG_NONBLOCK), 0);
-    uint64_t end_ms = clock_boot_ms() + 15000;
-    while (!atomic_load(&reaper_is_held)) { /* no turns: no link may lose anything from here on */
-        cr_assert_lt(clock_boot_ms(), end_ms);
-        usleep(100);
-    }
-}
-
-Test(link, a_canary_comes_home_unless_nng_is_stuck, .exit_code = 7)
-{
-    struct link_canary canary = {0};
-    cr_assert(link_canary_is_home(&canary));
-    for (unsigned i = 0; i < 20; i++) {
-        link_canary_send(&canary, 1);
-        WAIT_FOR(link_canary_is_home(&canary));
-        cr_assert(!canary.is_out);
-    }
-    stop_reaper();
-    link_canary_send(&canary, 1);
-    uint64_t end_ms = clock_boot_ms() + 300;
-    while (clock_boot_ms() < end_ms)
-        ends_turn(10);
-    cr_assert(!link_canary_is_home(&canary));
-    path_remove_tree(ends_dir);
-    _exit(7); /* nothing of NNG can be closed any more */
-}
-
-Test(link, a_process_whose_nng_is_stuck_aborts_instead_of_staying_deaf, .signal = SIGABRT)
-{
-    open_both();
-    break_pipe(&gateway);
-    WAIT_FOR(gateway.downs > 0 && raft.downs > 0);
-    WAIT_FOR(link_canary_is_home(&gateway.link->canary) && link_canary_is_home(&raft.link->canary));
-    stop_reaper();
-    /* As if the reaper had been held a moment earlier, by the pipe that was lost. */
-    link_canary_send(&gateway.link->canary, 1);
-    path_remove_tree(ends_dir); /* nobody cleans up behind an abort */
-    WAIT_FOR(false);
+    char what[] = "link";
+    int status = run_stuck(what, ends_dir);
+    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %x", (unsigned)status);
 }
 
 /* ---- in a loop ---- */

@@ -1,4 +1,5 @@
 /* A link whose peer says what no sound peer would: stale batches, wrong hellos, broken bytes. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -238,8 +238,6 @@ Test(waiting, any_other_node_runs_without_a_leader)
     rig_open_gateway();
     RIG_WAIT(rig.gateway.leaders == 1);
     cr_assert_not(rig.gateway.leader_is_known);
-    RIG_WAIT(rig_worker_of(PROC_STORAGE)->resumed == 1);
-    cr_assert_not(rig_worker_of(PROC_STORAGE)->is_leader);
     rig_propose(PROC_STORAGE, 10);
     RIG_WAIT(rig.gateway.refused == 1);
     cr_assert_eq(rig.gateway.refused_error, E_NO_LEADER);
@@ -250,7 +248,7 @@ Test(waiting, any_other_node_runs_without_a_leader)
     cr_assert_eq(process_lease().role, BOARD_ROLE_FOLLOWER);
     cr_assert_eq(process_lease().term, 0);
     cr_assert_eq(process_lease().lease_end_ns, 0);
-    cr_assert_eq(rig_applied_index(PROC_STORAGE), 0);
+    cr_assert_eq(rig_worker_of(PROC_STORAGE)->resumed, 0); /* of which cluster's log is not known */
     cr_assert_eq(rig_stop(SIGTERM), 0);
 }
 

@@ -52,6 +52,7 @@ struct rig {
     struct link *raft;
     struct rig_entry entries[RIG_ENTRIES]; /* index 1 is entries[1] */
     uint64_t last_index, sent_index;
+    uint64_t stream_end; /* rig_stream sends up to here, as the worker applies */
     unsigned batch;
     bool is_leader, orders_rebuild, drops_proposals;
     uint8_t lineage[RAFT_LINEAGE_BYTES];

@@ -144,6 +144,78 @@ Test(applier, the_state_hash_of_known_entries_is_a_known_number)
 
 /* ---- indexes ---- */
 
+/* ---- checkpoints ---- */
+
+/* Applies entries at every third index, the others are other workers', and commits in such steps:
+ * the checkpoint in the end. */
+static void run_to(uint64_t last_index, uint64_t step, bool restarts)
+{
+    for (uint64_t index = 1; index <= last_index; index++) {
+        next_index = index;
+        if (index % 3 == 0)
+            bump(0, 0, 0, (int64_t)(index % 50));
+        if (index % step == 0) {
+            applier_advance(&applier, index);
+            commit();
+            if (restarts)
+                cr_assert_eq(applier_settle(&applier), 0);
+            if (restarts && index % (7 * step) == 0)
+                restart();
+        }
+    }
+    applier_advance(&applier, last_index);
+    commit();
+}
+
+static void begin_anew(void)
+{
+    applying_fini();
+    applying_init();
+}
+
+Test(applier, the_checkpoint_is_the_hash_at_a_round_index_however_entries_were_batched)
+{
+    static const uint64_t steps[] = {1, 7, 100, 1024, 5000};
+    uint64_t hash = 0;
+    for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        run_to(3 * RAFT_CHECKPOINT + 500, steps[i], i % 2 == 0);
+        cr_assert_eq(applier.checkpoint_index, 3 * RAFT_CHECKPOINT, "steps of %lu", steps[i]);
+        cr_assert(i == 0 || applier.checkpoint_hash == hash, "steps of %lu", steps[i]);
+        cr_assert_neq(applier.checkpoint_hash, applier.state_hash);
+        hash = applier.checkpoint_hash;
+        begin_anew();
+    }
+    run_to(3 * RAFT_CHECKPOINT, 10, false);
+    cr_assert_eq(applier.checkpoint_index, 3 * RAFT_CHECKPOINT);
+    cr_assert_eq(applier.checkpoint_hash, hash);
+    cr_assert_eq(applier.state_hash, hash);
+}
+
+Test(applier, there_is_no_checkpoint_before_the_first_round_index)
+{
+    run_to(RAFT_CHECKPOINT - 1, 10, false);
+    cr_assert_eq(applier.checkpoint_index, 0);
+    cr_assert_eq(applier_settle(&applier), 0);
+    restart();
+    cr_assert_eq(applier.checkpoint_index, 0);
+    applier_advance(&applier, RAFT_CHECKPOINT);
+    cr_assert_eq(applier.checkpoint_index, RAFT_CHECKPOINT);
+    cr_assert_eq(applier.checkpoint_hash, applier.state_hash);
+}
+
+/* The hash of an earlier checkpoint is not known any more. */
+Test(applier, after_a_restart_behind_a_round_index_the_next_one_is_the_first)
+{
+    run_to(RAFT_CHECKPOINT + 20, 10, false);
+    cr_assert_eq(applier_settle(&applier), 0);
+    restart();
+    cr_assert_eq(applier.checkpoint_index, 0);
+    applier_advance(&applier, 2 * RAFT_CHECKPOINT - 1);
+    cr_assert_eq(applier.checkpoint_index, 0);
+    applier_advance(&applier, 2 * RAFT_CHECKPOINT + 5);
+    cr_assert_eq(applier.checkpoint_index, 2 * RAFT_CHECKPOINT);
+}
+
 Test(applier, what_was_applied_before_is_passed_over)
 {
     struct session_result result;

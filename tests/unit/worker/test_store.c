@@ -1,10 +1,12 @@
 /* The boot rule: which maps are used, which are thrown away, and which are left alone. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -296,4 +298,172 @@ Test(store, a_discarded_map_is_gone_also_while_it_is_open)
     map_close(&map);
     cr_assert_eq(open_and_look(), 0);
     cr_assert_str_eq(warned, "", "there was nothing to throw away");
+}
+
+/* ---- what readers go by ---- */
+
+Test(store, readers_lose_what_they_know_before_a_map_is_lost_and_only_then)
+{
+    open_and_write(5);
+    cr_assert_eq(losses, 1, "the first one is made");
+    cr_assert_eq(open_and_look(), 5);
+    cr_assert_eq(losses, 1);
+    remove_file("mark");
+    cr_assert_eq(open_and_look(), 0);
+    cr_assert_geq(losses, 2);
+    open_and_write(6);
+    losses = 0;
+    write_file("values.mdb", "this is no map, though it has the name of one");
+    cr_assert_eq(open_and_look(), 0);
+    cr_assert_geq(losses, 1);
+}
+
+/* Whoever made it may have died before it told the readers. */
+Test(store, a_map_that_was_made_counts_only_once_readers_were_told)
+{
+    const struct store_options options = {
+        .folder = folder, .kind = MAP_VALUES, .room_bytes = ROOM, .losing = on_losing};
+    struct map *map;
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(store_open(&map, &options), 0);
+        cr_assert(map_is_fresh(map));
+        map_close(&map);
+    }
+    open_and_write(5);
+    cr_assert_eq(open_and_look(), 5);
+}
+
+/* ---- a map from elsewhere ---- */
+
+/* What a process does that is killed at the place of this name, or not at all. Places a map with
+ * index 9 where one with index 5 was. */
+static void place_in_a_process(const char *failpoint)
+{
+    char variable[160], path[STORE_PATH_BYTES];
+    struct map *staged;
+    MDB_txn *txn;
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        snprintf(variable, sizeof(variable), "%s:kill:%s/%s", failpoint, parent, failpoint);
+        setenv("INSI_TEST_FAIL", variable, 1);
+        bool is_done = store_stage(folder, MAP_VALUES, path) == 0 &&
+                       store_open_staged(&staged, folder, MAP_VALUES) == 0 &&
+                       map_write_begin(staged, &txn) == 0 && map_write_commit(staged, 9) == 0 &&
+                       store_place(staged, folder) == 0 && store_accept(folder) == 0;
+        _exit(is_done ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
+}
+
+Test(store, a_staged_map_takes_the_place_of_the_old_one)
+{
+    char path[160];
+    open_and_write(5);
+    place_in_a_process("nowhere");
+    cr_assert_eq(open_and_look(), 9);
+    cr_assert_str_eq(warned, "");
+    snprintf(path, sizeof(path), "%s/staged", folder);
+    cr_assert_neq(access(path, F_OK), 0);
+}
+
+Test(store, a_crash_while_maps_change_places_leaves_none_rather_than_a_wrong_one)
+{
+    static const char *const places[] = {"map_unmarked", "map_lock_moved"};
+    for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        open_and_write(5);
+        place_in_a_process(places[i]);
+        cr_assert_eq(open_and_look(), 0, "at %s", places[i]);
+        cr_assert_not_null(strstr(warned, "event=map_discarded"));
+    }
+}
+
+Test(store, what_was_staged_and_not_placed_is_forgotten)
+{
+    char path[STORE_PATH_BYTES];
+    open_and_write(5);
+    cr_assert_eq(store_stage(folder, MAP_VALUES, path), 0);
+    write_file("staged/values.mdb", "half of a map");
+    cr_assert_eq(open_and_look(), 5);
+    cr_assert_neq(access(path, F_OK), 0);
+}
+
+/* A process that has the old map open goes on with it, and one that opens the place finds the new
+ * one with a lock file of its own. */
+Test(store, readers_of_the_old_map_do_not_disturb_the_new_one)
+{
+    struct map *old, *new, *writer;
+    MDB_txn *txn;
+    uint64_t index;
+    open_and_write(5);
+    cr_assert_eq(map_open_reader(&old, folder, MAP_VALUES), 0);
+    cr_assert_eq(map_read_begin(old, &txn), 0);
+    place_in_a_process("nowhere");
+    cr_assert_eq(map_read_applied(old, txn, &index), 0);
+    cr_assert_eq(index, 5);
+    cr_assert_eq(open_store(&writer, folder, MAP_VALUES, ROOM), 0);
+    cr_assert_eq(map_write_begin(writer, &txn), 0);
+    cr_assert_eq(map_write_commit(writer, 12), 0);
+    cr_assert_eq(map_open_reader(&new, folder, MAP_VALUES), 0);
+    cr_assert_eq(map_applied_index(new), 12);
+    map_read_end(old);
+    cr_assert_eq(map_read_begin(old, &txn), 0);
+    cr_assert_eq(map_read_applied(old, txn, &index), 0);
+    cr_assert_eq(index, 5);
+    map_read_end(old);
+    map_close(&new);
+    map_close(&old);
+    map_close(&writer);
+}
+
+/* ---- a map that makes its process crash ---- */
+
+static void open_in_a_process(int signal_number, bool lasts)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct map *map;
+        int error = open_store(&map, folder, MAP_VALUES, ROOM);
+        if (error == 0 && lasts)
+            store_forget_crashes(folder);
+        if (error == 0)
+            raise(signal_number);
+        _exit(1);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == signal_number, "status %x", status);
+}
+
+Test(store, a_map_that_crashes_its_process_again_and_again_is_given_up)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+    open_and_write(5);
+    for (unsigned i = 0; i < STORE_CRASHES; i++)
+        open_in_a_process(faults[i % 5], false);
+    cr_assert_eq(open_and_look(), 0);
+    cr_assert_not_null(strstr(warned, "crashed again and again"));
+    open_and_write(6);
+    cr_assert_eq(open_and_look(), 6, "the new one is another one");
+}
+
+Test(store, kills_from_outside_say_nothing_about_the_map)
+{
+    open_and_write(5);
+    for (unsigned i = 0; i < 3 * STORE_CRASHES; i++)
+        open_in_a_process(i % 2 == 0 ? SIGKILL : SIGTERM, false);
+    cr_assert_eq(open_and_look(), 5);
+}
+
+Test(store, crashes_of_a_map_that_has_lasted_are_not_counted)
+{
+    open_and_write(5);
+    for (unsigned i = 0; i < 3 * STORE_CRASHES; i++)
+        open_in_a_process(SIGSEGV, true);
+    for (unsigned i = 0; i < STORE_CRASHES - 1; i++)
+        open_in_a_process(SIGSEGV, false);
+    open_in_a_process(SIGSEGV, true);
+    open_in_a_process(SIGSEGV, false);
+    cr_assert_eq(open_and_look(), 5);
 }
