@@ -38,6 +38,15 @@ void token_root_scope(struct slice root_prefix, struct scope *out)
     memcpy(out->id, digest, SCOPE_BYTES);
 }
 
+static char token_url_char(char c) /* base64 to base64url */
+{
+    if (c == '+')
+        return '-';
+    if (c == '/')
+        return '_';
+    return c;
+}
+
 /* 32 random bytes as 43 characters of unpadded base64url and a NUL */
 static void token_random_text(char out[TOKEN_SECRET_BYTES])
 {
@@ -46,7 +55,7 @@ static void token_random_text(char out[TOKEN_SECRET_BYTES])
     token_random(random, sizeof(random));
     CHECK(EVP_EncodeBlock((unsigned char *)text, random, sizeof(random)) == TOKEN_SECRET_BYTES);
     for (unsigned i = 0; i < TOKEN_SECRET_BYTES - 1; i++)
-        out[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i];
+        out[i] = token_url_char(text[i]);
     out[TOKEN_SECRET_BYTES - 1] = '\0';
     explicit_bzero(random, sizeof(random));
     explicit_bzero(text, sizeof(text));
@@ -54,9 +63,9 @@ static void token_random_text(char out[TOKEN_SECRET_BYTES])
 
 void token_apikey_new(char out[TOKEN_APIKEY_BYTES])
 {
-    size_t prefix = strlen(TOKEN_APIKEY_PREFIX);
-    memcpy(out, TOKEN_APIKEY_PREFIX, prefix);
-    token_random_text(out + prefix);
+    struct slice prefix = slice_text(TOKEN_APIKEY_PREFIX);
+    memcpy(out, prefix.data, prefix.len);
+    token_random_text(out + prefix.len);
 }
 
 void token_apikey_hash(struct slice key, uint8_t out[SHA256_BYTES])

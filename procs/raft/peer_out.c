@@ -145,7 +145,7 @@ static void peer_out_fault(struct peer *peer, enum peer_fault fault, const char 
 /* The places in turn, each with the addresses that its name has. NULL: nobody knows where it is. */
 static const char *peer_out_place(const struct peer *peer)
 {
-    const char *places[PEER_PLACES];
+    const char *places[PEER_PLACES] = {NULL};
     unsigned count = 0;
     for (unsigned i = 0; i < PEER_PLACES; i++) {
         const char *place = i == 0 ? peer->info.raft_address : peer->places[i];

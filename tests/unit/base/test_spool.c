@@ -73,7 +73,7 @@ static void write_in_pieces(struct spool *spool, const uint8_t *bytes, size_t le
     for (size_t at = 0; at < len; at += piece) {
         size_t part = len - at < piece ? len - at : piece;
         cr_assert_eq(spool_write(spool, bytes + at, part), 0);
-        cr_assert_leq(spool->end - spool->finished, 2 * SPOOL_STEP_BYTES + piece);
+        cr_assert_leq(spool->end - spool->finished, 2UL * SPOOL_STEP_BYTES + piece);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/limits.h"
@@ -15,7 +16,7 @@ static const uint8_t hash[SHA256_BYTES] = {1, 2, 3};
 
 static void open_buffer(void)
 {
-    buf_init(&out, 3 * LIMIT_BODY_MAX);
+    buf_init(&out, 3UL * LIMIT_BODY_MAX);
 }
 
 static void close_buffer(void)
@@ -313,7 +314,7 @@ static void torture(const char *name)
                      name, len);
         free(exact);
     }
-    uint8_t *exact = malloc(out.len);
+    uint8_t *exact = mem_alloc(out.len);
     for (size_t i = 0; i < out.len; i++) {
         for (unsigned change = 1; change < 256; change++) {
             memcpy(exact, out.data, out.len);

@@ -11,7 +11,7 @@ static struct buf out;
 
 static void open_buffer(void)
 {
-    buf_init(&out, 2 * LIMIT_ENTRY_BYTES);
+    buf_init(&out, 2UL * LIMIT_ENTRY_BYTES);
 }
 
 static void close_buffer(void)

@@ -75,7 +75,7 @@ Test(peers, large_and_small_messages_follow_each_other)
     }
     NODES_WAIT(nodes.list[1].message_count == 2 * count);
     for (unsigned i = 0; i < count; i++) {
-        cr_assert_eq(nodes.list[1].messages[2 * i].bytes, sizes[i]);
+        cr_assert_eq(nodes.list[1].messages[2UL * i].bytes, sizes[i]);
         cr_assert_eq(nodes.list[1].messages[2 * i + 1].value, i);
     }
 }

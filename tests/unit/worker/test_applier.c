@@ -178,15 +178,15 @@ Test(applier, the_checkpoint_is_the_hash_at_a_round_index_however_entries_were_b
     static const uint64_t steps[] = {1, 7, 100, 1024, 5000};
     uint64_t hash = 0;
     for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        run_to(3 * RAFT_CHECKPOINT + 500, steps[i], i % 2 == 0);
-        cr_assert_eq(applier.checkpoint_index, 3 * RAFT_CHECKPOINT, "steps of %lu", steps[i]);
+        run_to(3UL * RAFT_CHECKPOINT + 500, steps[i], i % 2 == 0);
+        cr_assert_eq(applier.checkpoint_index, 3UL * RAFT_CHECKPOINT, "steps of %lu", steps[i]);
         cr_assert(i == 0 || applier.checkpoint_hash == hash, "steps of %lu", steps[i]);
         cr_assert_neq(applier.checkpoint_hash, applier.state_hash);
         hash = applier.checkpoint_hash;
         begin_anew();
     }
-    run_to(3 * RAFT_CHECKPOINT, 10, false);
-    cr_assert_eq(applier.checkpoint_index, 3 * RAFT_CHECKPOINT);
+    run_to(3UL * RAFT_CHECKPOINT, 10, false);
+    cr_assert_eq(applier.checkpoint_index, 3UL * RAFT_CHECKPOINT);
     cr_assert_eq(applier.checkpoint_hash, hash);
     cr_assert_eq(applier.state_hash, hash);
 }
@@ -210,10 +210,10 @@ Test(applier, after_a_restart_behind_a_round_index_the_next_one_is_the_first)
     cr_assert_eq(applier_settle(&applier), 0);
     restart();
     cr_assert_eq(applier.checkpoint_index, 0);
-    applier_advance(&applier, 2 * RAFT_CHECKPOINT - 1);
+    applier_advance(&applier, 2UL * RAFT_CHECKPOINT - 1);
     cr_assert_eq(applier.checkpoint_index, 0);
-    applier_advance(&applier, 2 * RAFT_CHECKPOINT + 5);
-    cr_assert_eq(applier.checkpoint_index, 2 * RAFT_CHECKPOINT);
+    applier_advance(&applier, 2UL * RAFT_CHECKPOINT + 5);
+    cr_assert_eq(applier.checkpoint_index, 2UL * RAFT_CHECKPOINT);
 }
 
 Test(applier, what_was_applied_before_is_passed_over)
