@@ -171,7 +171,8 @@ static void driver_carry_out(struct driver *driver, const struct raft_update *up
     driver->may_stop = update->may_stop;
     if (update->install)
         driver_install(driver, update);
-    CHECK(update->snapshot_peer_count == 0); /* nobody wants any */
+    if (update->snapshot_peer_count > 0)
+        driver_send_snapshots(driver, update);
     driver_set_timer(driver, update->next_deadline_ns);
     if (update->damage != RAFT_DAMAGE_NONE)
         driver_give_up(driver, E_CORRUPT);

@@ -11,6 +11,7 @@
 #include "procs/raft/driver.h"
 #include "procs/raft/gateways.h"
 #include "procs/raft/members.h"
+#include "procs/raft/peers.h"
 #include "procs/raft/snapshots.h"
 #include "procs/raft/wal.h"
 
@@ -30,6 +31,7 @@ struct driver {
     struct disk_guard guard;
     struct buf scratch; /* the payload of a config entry, a worker's entry */
 
+    struct peers *peers;
     struct apply apply;
     struct snapshots snapshots;
     uint64_t installing; /* index of the snapshot behind which the log is begun anew; 0: none */
@@ -93,6 +95,13 @@ void driver_cut_log(struct driver *driver); /* as far as it is not needed */
 void driver_install(struct driver *driver, const struct raft_update *update);
 void driver_on_reset(struct driver *driver, uint64_t index);
 void driver_on_load_timer(void *arg);
+/* Between nodes: a PEER_SNAPSHOT_* or PEER_STATE_HASH message, whose body is consumed to its end or
+ * refused; the core wants peers to be sent the newest snapshot; a peer cannot be spoken to any
+ * more. */
+void driver_on_snapshot_message(struct driver *driver, struct peer *from, enum peer_message number,
+                                struct unpack *body);
+void driver_send_snapshots(struct driver *driver, const struct raft_update *update);
+void driver_snapshot_peer_gone(struct driver *driver, struct peer *peer);
 
 /* driver_start.c: ends the process; the log line says why. */
 _Noreturn void driver_give_up(struct driver *driver, int error);

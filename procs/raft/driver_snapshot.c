@@ -220,3 +220,28 @@ void driver_on_reset(struct driver *driver, uint64_t index)
     LOG_INFO("snapshot_installed", LOG_U64("index", index));
     driver_step(driver, &event);
 }
+
+/* ---- between nodes ----------------------------------------------------------------------------
+ */
+
+void driver_on_snapshot_message(struct driver *driver, struct peer *from, enum peer_message number,
+                                struct unpack *body)
+{
+    (void)driver;
+    LOG_DEBUG("snapshot_message_dropped", LOG_STR("peer", peer_info(from)->name),
+              LOG_STR("message", peer_message_name((int)number)));
+    body->at = body->end;
+}
+
+void driver_send_snapshots(struct driver *driver, const struct raft_update *update)
+{
+    (void)driver;
+    for (uint32_t i = 0; i < update->snapshot_peer_count; i++)
+        LOG_WARN("snapshot_not_sent", LOG_U64("raft_id", update->snapshot_peers[i]));
+}
+
+void driver_snapshot_peer_gone(struct driver *driver, struct peer *peer)
+{
+    (void)driver;
+    (void)peer;
+}
