@@ -40,11 +40,12 @@
     X(CLOCK_ASK, 50, 1, MEMBER)                                                                    \
     X(CLOCK_ANSWER, 51, 2, MEMBER)                                                                 \
     X(SNAPSHOT_OFFER, 60, 3, MEMBER)                                                               \
-    X(SNAPSHOT_CHUNK, 61, 5, MEMBER)                                                               \
-    X(SNAPSHOT_ACK, 62, 4, MEMBER)                                                                 \
+    X(SNAPSHOT_CHUNK, 61, 3, MEMBER)                                                               \
+    X(SNAPSHOT_ACK, 62, 2, MEMBER)                                                                 \
     X(SNAPSHOT_ABORT, 63, 2, MEMBER)                                                               \
-    X(SNAPSHOT_WANTED, 64, 2, MEMBER)                                                              \
-    X(STATE_HASH, 65, 2, MEMBER)
+    X(SNAPSHOT_WANTED, 64, 1, MEMBER)                                                              \
+    X(STATE_HASH, 65, 3, MEMBER)                                                                   \
+    X(STATE_DIFFERS, 66, 3, MEMBER)
 
 enum peer_message {
 #define X(name, number, elements, who) PEER_##name = number,
