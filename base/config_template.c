@@ -75,7 +75,7 @@ static void config_template_node(struct buf *out, unsigned index)
               "  node%u:\n"
               "    raftBinding: 127.0.0.1:%u   # the other nodes\n"
               "    httpBinding: 127.0.0.1:%u   # clients\n"
-              "    adminBinding: \"\"              # /metrics without a token; \"\": nowhere\n"
+              "    adminBinding: \"\"              # health and readiness, for an inner network\n"
               "    clientDomain: localhost       # the name that clients and certificates use\n"
               "    nodeSecret: \"%s\"\n",
               index, 2222 + index, 8443 + index, secret) == 0);
