@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "shm/bytes.h"
+#include "shm/map_error.h"
 
 #define KEYS_INDEX_BYTES 8
 #define KEYS_APIKEY_BYTES (SCOPE_BYTES + 16)
@@ -21,22 +22,6 @@ size_t key_scoped(uint8_t out[KEY_SCOPED_BYTES], const struct scope *scope, stru
     if (key.len > 0)
         memcpy(out + SCOPE_BYTES, key.data, key.len);
     return SCOPE_BYTES + key.len;
-}
-
-static int keys_error(int lmdb_error)
-{
-    switch (lmdb_error) {
-    case MDB_SUCCESS:
-        return 0;
-    case MDB_NOTFOUND:
-        return E_NOT_FOUND;
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_INVALID:
-        return E_CORRUPT;
-    default:
-        return E_IO;
-    }
 }
 
 /* --- values ------------------------------------------------------------------------------------
@@ -61,7 +46,7 @@ int value_get(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct sl
     if (key.len == 0 || key.len > LIMIT_KEY_BYTES)
         return E_NOT_FOUND;
     MDB_val wanted = {key_scoped(bytes, scope, key), bytes};
-    int error = keys_error(mdb_get(txn, values, &wanted, &stored));
+    int error = map_error_of(mdb_get(txn, values, &wanted, &stored));
     return error != 0 ? error : value_view_of(&stored, out);
 }
 
@@ -107,7 +92,7 @@ static int value_walk_run(struct value_walk *walk, MDB_cursor *cursor, MDB_val *
                                    &view, walk->arg);
         }
         if (more && error == 0)
-            error = keys_error(mdb_cursor_get(cursor, key, stored, MDB_NEXT));
+            error = map_error_of(mdb_cursor_get(cursor, key, stored, MDB_NEXT));
     }
     return error;
 }
@@ -130,13 +115,13 @@ int value_scan(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct s
     MDB_val start = {key_scoped(start_bytes, scope, resumes ? after : prefix), start_bytes};
     MDB_val key = start;
 
-    int error = keys_error(mdb_cursor_open(txn, values, &cursor));
+    int error = map_error_of(mdb_cursor_open(txn, values, &cursor));
     if (error != 0)
         return error;
-    error = keys_error(mdb_cursor_get(cursor, &key, &stored, MDB_SET_RANGE));
+    error = map_error_of(mdb_cursor_get(cursor, &key, &stored, MDB_SET_RANGE));
     if (error == 0 && resumes && key.mv_size == start.mv_size &&
         memcmp(key.mv_data, start_bytes, key.mv_size) == 0)
-        error = keys_error(mdb_cursor_get(cursor, &key, &stored, MDB_NEXT));
+        error = map_error_of(mdb_cursor_get(cursor, &key, &stored, MDB_NEXT));
     if (error == 0)
         error = value_walk_run(&walk, cursor, &key, &stored);
     mdb_cursor_close(cursor);
@@ -165,7 +150,7 @@ int apikey_find(MDB_txn *txn, MDB_dbi apikeys, const uint8_t hash[SHA256_BYTES],
     MDB_val key = {SHA256_BYTES, (void *)hash};
     MDB_val stored;
 
-    int error = keys_error(mdb_get(txn, apikeys, &key, &stored));
+    int error = map_error_of(mdb_get(txn, apikeys, &key, &stored));
     return error != 0 ? error : apikey_view_of(&stored, out);
 }
 
@@ -176,17 +161,17 @@ int apikey_scan(MDB_txn *txn, MDB_dbi apikeys, apikey_visit_fn *visit, void *arg
     MDB_val stored;
     bool more = true;
 
-    int error = keys_error(mdb_cursor_open(txn, apikeys, &cursor));
+    int error = map_error_of(mdb_cursor_open(txn, apikeys, &cursor));
     if (error != 0)
         return error;
-    error = keys_error(mdb_cursor_get(cursor, &key, &stored, MDB_FIRST));
+    error = map_error_of(mdb_cursor_get(cursor, &key, &stored, MDB_FIRST));
     while (error == 0 && more) {
         struct apikey_view view;
         error = apikey_view_of(&stored, &view);
         if (error == 0)
             more = visit(&view, arg);
         if (error == 0 && more)
-            error = keys_error(mdb_cursor_get(cursor, &key, &stored, MDB_NEXT));
+            error = map_error_of(mdb_cursor_get(cursor, &key, &stored, MDB_NEXT));
     }
     mdb_cursor_close(cursor);
     return error == E_NOT_FOUND ? 0 : error;

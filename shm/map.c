@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "shm/bytes.h"
+#include "shm/map_error.h"
 
 #define MAP_FORMAT 1
 #define MAP_RENEW_TRIES 100
@@ -58,29 +59,13 @@ static unsigned map_database_count(enum map_kind kind)
     return kind == MAP_VALUES ? MAP_DATABASE_COUNT : MAP_SESSIONS + 1;
 }
 
-/* One place turns LMDB's codes into ours, and says what LMDB said. */
+/* What is not there, or is of another version, is for the caller to judge; the rest is logged. */
 static int map_error(const struct map *map, const char *what, int lmdb_error)
 {
-    switch (lmdb_error) {
-    case MDB_SUCCESS:
-        return 0;
-    case MDB_NOTFOUND:
-    case ENOENT:
-        return E_NOT_FOUND;
-    case MDB_VERSION_MISMATCH:
-        return E_VERSION;
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_INVALID:
-    case MDB_INCOMPATIBLE:
-        LOG_ERROR("map_corrupt", LOG_STR("folder", map->folder), LOG_STR("call", what),
-                  LOG_STR("error", mdb_strerror(lmdb_error)));
-        return E_CORRUPT;
-    default:
-        LOG_ERROR("map_failed", LOG_STR("folder", map->folder), LOG_STR("call", what),
-                  LOG_STR("error", mdb_strerror(lmdb_error)));
-        return E_IO;
-    }
+    const int error = map_error_of(lmdb_error);
+    if (error == E_CORRUPT || error == E_IO)
+        map_error_log(map->folder, what, lmdb_error);
+    return error;
 }
 
 static size_t map_bytes(void)

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "procs/storage/storage.h"
 #include "shm/bytes.h"
+#include "shm/map_error.h"
 
 #define APIKEY_HEAD_BYTES (SCOPE_BYTES + 16)
 
@@ -24,7 +25,7 @@ int apikeys_create(struct storage *storage, const struct worker_turn *turn, stru
         result->error = E_CONFLICT;
         return 0;
     }
-    return storage_error("put", error);
+    return map_error_unless_done("put", error);
 }
 
 int apikeys_delete(struct storage *storage, const struct worker_turn *turn, struct command *command,
@@ -40,7 +41,7 @@ int apikeys_delete(struct storage *storage, const struct worker_turn *turn, stru
     }
     if (error != 0)
         return error;
-    error = storage_error("del", mdb_del(turn->txn, storage->apikeys, &key, NULL));
+    error = map_error_unless_done("del", mdb_del(turn->txn, storage->apikeys, &key, NULL));
     if (error != 0)
         return error;
     return doomed_add(&storage->doomed, turn->txn, &view.scope, turn->index, turn->stamp_ms);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "procs/storage/storage.h"
 #include "shm/bytes.h"
+#include "shm/map_error.h"
 
 #define DOOMED_RECORD_BYTES 32
 #define DOOMED_PENDING_FIRST 8
@@ -41,7 +42,7 @@ static int doomed_get(const struct doomed *doomed, MDB_txn *txn, const struct sc
     int error = mdb_get(txn, doomed->scopes, &key, &stored);
     if (error == MDB_NOTFOUND)
         return E_NOT_FOUND;
-    return error != 0 ? storage_error("get", error) : doomed_decode(&stored, record);
+    return error != 0 ? map_error_unless_done("get", error) : doomed_decode(&stored, record);
 }
 
 static int doomed_put(const struct doomed *doomed, MDB_txn *txn, const struct scope *scope,
@@ -54,7 +55,7 @@ static int doomed_put(const struct doomed *doomed, MDB_txn *txn, const struct sc
     bytes_put_u64(bytes + 8, record->stamp_ms);
     bytes_put_u64(bytes + 16, record->steps);
     bytes_put_u64(bytes + 24, record->is_empty ? 1 : 0);
-    return storage_error("put", mdb_put(txn, doomed->scopes, &key, &stored, 0));
+    return map_error_unless_done("put", mdb_put(txn, doomed->scopes, &key, &stored, 0));
 }
 
 /* ---- what is pending ---- */
@@ -104,7 +105,7 @@ static int doomed_load_pending(struct doomed *doomed, MDB_cursor *cursor)
             doomed_push(doomed, &scope, record.steps);
         found = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT);
     }
-    return found == MDB_NOTFOUND ? 0 : storage_error("cursor", found);
+    return found == MDB_NOTFOUND ? 0 : map_error_unless_done("cursor", found);
 }
 
 int doomed_load(struct doomed *doomed, const struct map *map, MDB_txn *txn)
@@ -113,7 +114,7 @@ int doomed_load(struct doomed *doomed, const struct map *map, MDB_txn *txn)
 
     *doomed = (struct doomed){.scopes = map_database(map, MAP_DOOMED),
                               .values = map_database(map, MAP_VALUES_DB)};
-    int error = storage_error("cursor", mdb_cursor_open(txn, doomed->scopes, &cursor));
+    int error = map_error_unless_done("cursor", mdb_cursor_open(txn, doomed->scopes, &cursor));
     if (error != 0)
         return error;
     error = doomed_load_pending(doomed, cursor);
@@ -181,9 +182,9 @@ static int doomed_remove_some(MDB_cursor *cursor, const struct scope *scope, boo
         if (*is_empty)
             return 0;
         if (found != 0)
-            return storage_error("cursor", found);
+            return map_error_unless_done("cursor", found);
         bytes += key.mv_size + stored.mv_size;
-        int error = storage_error("cursor_del", mdb_cursor_del(cursor, 0));
+        int error = map_error_unless_done("cursor_del", mdb_cursor_del(cursor, 0));
         if (error != 0)
             return error;
         ++*removed;
@@ -198,7 +199,7 @@ static int doomed_do_step(struct doomed *doomed, MDB_txn *txn, const struct scop
     MDB_cursor *cursor;
 
     CHECK(pending != NULL);
-    int error = storage_error("cursor", mdb_cursor_open(txn, doomed->values, &cursor));
+    int error = map_error_unless_done("cursor", mdb_cursor_open(txn, doomed->values, &cursor));
     if (error != 0)
         return error;
     error = doomed_remove_some(cursor, scope, &record->is_empty, removed);

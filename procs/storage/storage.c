@@ -2,15 +2,6 @@
 #include "procs/storage/storage.h"
 
 #include "base/error.h"
-#include "base/log.h"
-
-int storage_error(const char *call, int lmdb_error)
-{
-    if (lmdb_error == 0)
-        return 0;
-    LOG_ERROR("map_call_failed", LOG_STR("call", call), LOG_STR("error", mdb_strerror(lmdb_error)));
-    return lmdb_error == MDB_CORRUPTED || lmdb_error == MDB_PAGE_NOTFOUND ? E_CORRUPT : E_IO;
-}
 
 int storage_load(void *arg, const struct map *map, MDB_txn *txn)
 {

@@ -27,9 +27,6 @@ int storage_apply(void *arg, const struct worker_turn *turn, struct command *com
 
 void storage_free(struct storage *storage);
 
-/* LMDB's code as ours: 0, E_CORRUPT or E_IO, logged with the call's name. */
-int storage_error(const char *call, int lmdb_error);
-
 /* values.c */
 storage_apply_fn values_set, values_delete, values_batch_set, values_batch_delete, values_setnx,
     values_cas, values_bump;

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "procs/storage/storage.h"
 #include "shm/bytes.h"
+#include "shm/map_error.h"
 
 #define VALUE_INDEX_BYTES 8
 
@@ -21,7 +22,7 @@ static int values_put(const struct storage *storage, const struct worker_turn *t
     if (error == MDB_KEYEXIST)
         return E_EXISTS;
     if (error != 0)
-        return storage_error("put", error);
+        return map_error_unless_done("put", error);
     bytes_put_u64(stored.mv_data, turn->index);
     if (value.len > 0)
         memcpy((uint8_t *)stored.mv_data + VALUE_INDEX_BYTES, value.data, value.len);
@@ -35,7 +36,7 @@ static int values_remove(const struct storage *storage, const struct worker_turn
     MDB_val where = {key_scoped(bytes, scope, key), bytes};
 
     int error = mdb_del(turn->txn, storage->values, &where, NULL);
-    return error == MDB_NOTFOUND ? 0 : storage_error("del", error);
+    return error == MDB_NOTFOUND ? 0 : map_error_unless_done("del", error);
 }
 
 int values_set(struct storage *storage, const struct worker_turn *turn, struct command *command,

@@ -5,25 +5,16 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "ipc/pack.h"
 #include "procs/worker/sessions_private.h"
 #include "shm/bytes.h"
+#include "shm/map_error.h"
 
 #define SESSION_KEY_BYTES 8
 #define GROUP_KEY_BYTES 16
 #define HEAD_BYTES 16
 #define PENDING_KEEP_BYTES (16u << 10)
 #define GROUPS_FIRST 8
-
-static int records_error(const char *what, int lmdb_error)
-{
-    if (lmdb_error == 0)
-        return 0;
-    LOG_ERROR("session_record_failed", LOG_STR("call", what),
-              LOG_STR("error", mdb_strerror(lmdb_error)));
-    return lmdb_error == MDB_CORRUPTED || lmdb_error == MDB_PAGE_NOTFOUND ? E_CORRUPT : E_IO;
-}
 
 static MDB_dbi records_database(const struct sessions *sessions)
 {
@@ -135,7 +126,8 @@ int session_read_detail(struct sessions *sessions, const struct session *session
     if (group == NULL)
         return E_CORRUPT;
     MDB_val key = records_key(bytes, session->id, group->first_index);
-    int error = records_error("get", mdb_get(txn, records_database(sessions), &key, &stored));
+    int error =
+        map_error_unless_done("get", mdb_get(txn, records_database(sessions), &key, &stored));
     return error != 0 ? error
                       : session_copy_detail(sessions, slice_of(stored.mv_data, stored.mv_size),
                                             group->first_index, sequence);
@@ -167,7 +159,7 @@ static int session_delete_group(const struct sessions *sessions, const struct se
     uint8_t bytes[GROUP_KEY_BYTES];
     MDB_val key = records_key(bytes, session->id, first_index);
 
-    return records_error("del", mdb_del(txn, records_database(sessions), &key, NULL));
+    return map_error_unless_done("del", mdb_del(txn, records_database(sessions), &key, NULL));
 }
 
 /* Only from the front: one that waits there for a straggler keeps at most a window of others. */
@@ -196,7 +188,8 @@ static int session_store_pending(const struct sessions *sessions, struct session
     if (session->pending.len > 0 && session->pending_group.last_sequence >= session->floor) {
         MDB_val key = records_key(bytes, session->id, session->pending_group.first_index);
         MDB_val value = {session->pending.len, session->pending.data};
-        error = records_error("put", mdb_put(txn, records_database(sessions), &key, &value, 0));
+        error =
+            map_error_unless_done("put", mdb_put(txn, records_database(sessions), &key, &value, 0));
         if (error == 0)
             session_add_group(session, session->pending_group);
     }
@@ -214,7 +207,7 @@ static int session_store_head(const struct sessions *sessions, const struct sess
     bytes_put_key_u64(key_bytes, session->id);
     bytes_put_u64(bytes, session->floor);
     bytes_put_u64(bytes + 8, session->last_used);
-    return records_error("put", mdb_put(txn, records_database(sessions), &key, &value, 0));
+    return map_error_unless_done("put", mdb_put(txn, records_database(sessions), &key, &value, 0));
 }
 
 int sessions_store(struct sessions *sessions, MDB_txn *txn)
@@ -247,7 +240,7 @@ int session_erase(const struct sessions *sessions, const struct session *session
     bytes_put_key_u64(bytes, session->id);
     int error = mdb_del(txn, records_database(sessions), &key, NULL);
     /* opened in this very transaction: nothing is stored yet */
-    return error == MDB_NOTFOUND && session->is_dirty ? 0 : records_error("del", error);
+    return error == MDB_NOTFOUND && session->is_dirty ? 0 : map_error_unless_done("del", error);
 }
 
 /* ---- reading ---- */
@@ -307,7 +300,8 @@ static int sessions_load_all(struct sessions *sessions, MDB_txn *txn)
     MDB_cursor *cursor;
     MDB_val key, value;
 
-    int error = records_error("cursor", mdb_cursor_open(txn, records_database(sessions), &cursor));
+    int error =
+        map_error_unless_done("cursor", mdb_cursor_open(txn, records_database(sessions), &cursor));
     if (error != 0)
         return error;
     int found = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
@@ -317,7 +311,7 @@ static int sessions_load_all(struct sessions *sessions, MDB_txn *txn)
     }
     mdb_cursor_close(cursor);
     if (error == 0 && found != MDB_NOTFOUND)
-        error = records_error("cursor", found);
+        error = map_error_unless_done("cursor", found);
     return error;
 }
 
