@@ -12,14 +12,6 @@
 
 #define ENDS_MAX 4
 
-/* NNG 1.5.2 forgets messages that it was given for a pipe which ends in the same moment, and
- * connections that nobody accepts any more: what these tests provoke on purpose. */
-const char *__lsan_default_suppressions(void); // NOLINT(bugprone-reserved-identifier)
-const char *__lsan_default_suppressions(void)  // NOLINT(bugprone-reserved-identifier)
-{
-    return "leak:libnng.so\n";
-}
-
 char ends_dir[64];
 static struct end *ends[ENDS_MAX];
 static char logged[1 << 16];

@@ -419,6 +419,14 @@ Test(store, readers_of_the_old_map_do_not_disturb_the_new_one)
 
 /* ---- a map that makes its process crash ---- */
 
+static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+
+static void forget_the_sanitizers_handlers(void) /* before the store has its own */
+{
+    for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        signal(faults[i], SIG_DFL);
+}
+
 static void open_in_a_process(int signal_number, bool lasts)
 {
     int status;
@@ -438,7 +446,7 @@ static void open_in_a_process(int signal_number, bool lasts)
 
 Test(store, a_map_that_crashes_its_process_again_and_again_is_given_up)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+    forget_the_sanitizers_handlers();
     open_and_write(5);
     for (unsigned i = 0; i < STORE_CRASHES; i++)
         open_in_a_process(faults[i % 5], false);
@@ -458,6 +466,7 @@ Test(store, kills_from_outside_say_nothing_about_the_map)
 
 Test(store, crashes_of_a_map_that_has_lasted_are_not_counted)
 {
+    forget_the_sanitizers_handlers();
     open_and_write(5);
     for (unsigned i = 0; i < 3 * STORE_CRASHES; i++)
         open_in_a_process(SIGSEGV, true);
