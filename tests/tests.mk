@@ -92,7 +92,7 @@ sim: core-pure $(BUILD)/tests/raft-sim $(BUILD)/tests/raft-mutants
 ## make system        system tests: real nodes, killed for real (PYTEST_ARGS="-k restart")
 system: all
 	$(Q)INSI_BUILD=$(abspath $(BUILD)) \
-	    $(PYTEST) -q -p no:cacheprovider -n 4 tests/system $(PYTEST_ARGS)
+	    $(PYTEST) -q -p no:cacheprovider -n 4 tests/check tests/system $(PYTEST_ARGS)
 
 ## make check         format, clang-tidy, cppcheck, unit tests under sanitizers
 check: deps-check
