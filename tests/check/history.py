@@ -1,8 +1,8 @@
 """What clients asked, what they were told and when.
 
 An operation is on one key and ends in one of three ways:
-    ok       answered, be it by a refusal that tells the state (404, 409): the result must be
-    explained fail     refused with "nothing was written": it must never take effect
+    ok       answered, be it by a refusal that tells the state (404, 409); something must explain it
+    fail     refused with "nothing was written": it must never take effect
     unknown  no answer, or OUTCOME_UNKNOWN: it may take effect at any time after its call, or never
 A client has one operation under way at a time. Times are seconds of one clock (CLOCK_MONOTONIC)."""
 
@@ -33,9 +33,9 @@ class Operation:
         arguments = " ".join(f"{name}={value!r}" for name, value in self.arguments.items())
         index = "" if self.index is None else f" index {self.index}"
         return (
-            f"[{self.invoked:.6f} {end}] {self.client}@{self.node} {self.call} {self.key}
-            {arguments}" f" -> {self.outcome} {self.result!r}{index} {self.error}".rstrip()
-        )
+            f"[{self.invoked:.6f} {end}] {self.client}@{self.node} {self.call} {self.key}"
+            f" {arguments} -> {self.outcome} {self.result!r}{index} {self.error}"
+        ).rstrip()
 
 
 class History:
