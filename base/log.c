@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 
 #define LOG_NAME_BYTES 64
 #define LOG_END_BYTES 8 /* kept free for the closing brace and the newline */
@@ -56,6 +57,11 @@ const char *log_errno_text(int errno_value)
 {
     const char *text = strerrordesc_np(errno_value);
     return text ? text : "unknown error";
+}
+
+const char *log_cause_text(int code, int errno_value)
+{
+    return code == E_IO && errno_value != 0 ? log_errno_text(errno_value) : error_text(code);
 }
 
 /* Appends whole pieces only, so that an escape is never cut in two. */

@@ -42,6 +42,9 @@ struct log_field {
     ((struct log_field){.key = (key_), .kind = LOG_FIELD_TEXT, .text = (value_)})
 /* strerror of an errno, under the key "error" */
 #define LOG_ERRNO(errno_) LOG_STR("error", log_errno_text(errno_))
+/* What a function that may return "E_IO with errno" failed of: strerror of errno for E_IO, the text
+ * of the code for any other */
+#define LOG_CAUSE(code_, errno_) LOG_STR("error", log_cause_text(code_, errno_))
 
 /* Both names are copied. Before log_init lines carry no node and process "insi". */
 void log_init(const char *process, const char *node, enum log_level level, enum log_format format);
@@ -50,6 +53,7 @@ bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *event, const struct log_field *fields,
                unsigned count);
 const char *log_errno_text(int errno_value);
+const char *log_cause_text(int code, int errno_value);
 
 /* For tests: every finished line goes to the hook instead of stderr; NULL restores stderr. */
 typedef void log_hook_fn(enum log_level level, const char *line, void *arg);

@@ -45,8 +45,10 @@ int config_file_read(struct config_file *file, const char *path, config_error_fn
     *file = (struct config_file){.path = path};
     int error = config_file_load(file);
     if (error) {
-        snprintf(message, sizeof(message), "cannot read %s: %s", path, strerror(errno));
+        int saved = errno;
+        snprintf(message, sizeof(message), "cannot read %s: %s", path, strerror(saved));
         report(message, arg);
+        errno = saved;
     } else {
         file->text = mem_resize(file->text, file->len + 1);
         error = config_parse(&file->config, slice_of(file->text, file->len), path, report, arg);

@@ -11,7 +11,8 @@ struct config_file {
     struct config config;
 };
 
-/* Reads and parses; every error is reported. E_IO, E_INVALID. config_file_fini frees. */
+/* Reads and parses; every error is reported. E_IO with errno, E_INVALID. config_file_fini
+ * frees. */
 int config_file_read(struct config_file *file, const char *path, config_error_fn *report,
                      void *arg);
 

@@ -42,9 +42,12 @@ int node_check_paths(const struct config *config, const char *id, const char *co
     struct node_paths paths;
     char url[PROC_LINK_BYTES];
     int error = path_of_node(&paths, config, id);
-    if (error)
-        fprintf(stderr, "insid: %s: dataDir, runDir or shmDir is too long: %s\n", config_name,
-                error_text(error));
+    if (error == E_IO)
+        fprintf(stderr, "insid: cannot tell the working directory: %s\n", strerror(errno));
+    else if (error)
+        fprintf(stderr,
+                "insid: %s: dataDir, runDir or shmDir is too long: a path has room for %d bytes\n",
+                config_name, PATH_BYTES - 1);
     else if ((error = proc_link_url(url, paths.run, PROC_STORAGE, PROC_GATEWAY,
                                     config_gateway_count(config) - 1)) != 0)
         fprintf(stderr,

@@ -17,7 +17,8 @@ struct node {
     int admin_fd;                 /* -1 without adminBinding */
 };
 
-/* Whether all of a node's sockets fit their addresses. E_TOO_LARGE after saying so on stderr. */
+/* Whether all of a node's sockets fit their addresses. E_TOO_LARGE, or E_IO (a working directory
+ * that has no path), after saying so on stderr. */
 int node_check_paths(const struct config *config, const char *id, const char *config_name);
 
 /* The first of three steps: fills in node and takes the locks. E_IO, E_BUSY (another insid runs on

@@ -1,6 +1,7 @@
 /* reload.c - reading the configuration again while the node runs. */
 #include "insid-supervisor/reload.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,8 +64,7 @@ int reload_file(struct config_file *file, const char *node)
     struct config_file fresh;
     int error = config_file_read(&fresh, file->path, reload_on_error, NULL);
     if (error) {
-        LOG_ERROR("config_reload_refused", LOG_STR("file", file->path),
-                  LOG_STR("error", error_text(error)));
+        LOG_ERROR("config_reload_refused", LOG_STR("file", file->path), LOG_CAUSE(error, errno));
         return error;
     }
     const char *forbidden = reload_forbids(&file->config, &fresh.config, node);

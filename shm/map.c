@@ -196,14 +196,12 @@ static int map_open_env(struct map *map)
     char path[MAP_FILE_BYTES];
     unsigned flags = MDB_NOSUBDIR | MDB_NORDAHEAD;
 
-    int error = map_file(path, sizeof(path), map->folder, map->kind);
-    if (error != 0)
-        return E_IO;
+    CHECK(map_file(path, sizeof(path), map->folder, map->kind) == 0);
     flags |= map->writable ? MDB_NOSYNC | MDB_WRITEMAP : MDB_RDONLY | MDB_NOTLS;
     struct stat status;
     if (!map->writable && (stat(path, &status) != 0 || status.st_size == 0))
         return E_NOT_FOUND; /* a reader's open would leave a lock file behind */
-    error = mdb_env_create(&map->env);
+    int error = mdb_env_create(&map->env);
     if (error == 0)
         error = mdb_env_set_mapsize(map->env, map_bytes());
     if (error == 0)
@@ -244,10 +242,14 @@ static int map_open_all(struct map *map)
 static int map_open(struct map **out, const char *folder, enum map_kind kind, bool writable)
 {
     *out = NULL;
-    if (strlen(folder) >= PATH_BYTES)
+    if (strlen(folder) >= PATH_BYTES) {
+        map_error_log(folder, "make_folder", ENAMETOOLONG);
         return E_IO;
-    if (writable && path_make_folder(folder) != 0)
+    }
+    if (writable && path_make_folder(folder) != 0) {
+        map_error_log(folder, "make_folder", errno);
         return E_IO;
+    }
     struct map *map = mem_alloc(sizeof(*map));
     map->kind = kind;
     map->writable = writable;

@@ -1,6 +1,7 @@
 /* gateway.c - see gateway.h: the parts put together, and the loop. */
 #include "procs/gateway/gateway.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,6 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/log.h"
 #include "ipc/gateway_raft.h"
 #include "ipc/worker_gateway.h"
@@ -155,15 +155,15 @@ static uint64_t gateway_node_start_ns(void)
 
 static void gateway_open_shared(struct gateway *gateway)
 {
-    const char *what = "board";
-    int error = board_open(&gateway->board, gateway->skel.paths.board, false);
+    const char *path = gateway->skel.paths.board;
+    int error = board_open(&gateway->board, path, false);
     if (error == 0) {
-        what = "rate limiters";
-        error = rate_open(&gateway->rate, gateway->skel.paths.rate);
+        path = gateway->skel.paths.rate;
+        error = rate_open(&gateway->rate, path);
     }
     if (error == 0)
         return;
-    LOG_ERROR("worker_start_failed", LOG_STR("reason", what), LOG_STR("error", error_text(error)));
+    LOG_ERROR("worker_start_failed", LOG_STR("path", path), LOG_CAUSE(error, errno));
     skel_exit(&gateway->skel, 1);
 }
 

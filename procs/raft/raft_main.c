@@ -1,8 +1,8 @@
 /* raft_main.c - insi-raft: the log, votes and the order of everything that is written. */
+#include <errno.h>
 #include <malloc.h>
 
 #include "base/check.h"
-#include "base/error.h"
 #include "base/log.h"
 #include "procs/raft/driver.h"
 
@@ -34,8 +34,7 @@ int main(int argc, char **argv)
     mallopt(M_TRIM_THRESHOLD, RAFT_KEEP_BYTES);
     int error = board_open(&process.board, skel->paths.board, true);
     if (error) {
-        LOG_ERROR("board_open_failed", LOG_STR("path", skel->paths.board),
-                  LOG_STR("error", error_text(error)));
+        LOG_ERROR("board_open_failed", LOG_STR("path", skel->paths.board), LOG_CAUSE(error, errno));
         skel_exit(skel, 1);
     }
     /* Before anything else (I7): what an earlier life of this process promised ends now. */

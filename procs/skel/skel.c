@@ -172,7 +172,7 @@ static void skel_load_config(struct skel *skel, const char *config_name)
     error = error ? error : path_of_node(&skel->paths, &skel->config, skel->node);
     if (error) {
         LOG_ERROR("worker_start_failed", LOG_STR("reason", "configuration"),
-                  LOG_STR("error", error_text(error)));
+                  LOG_CAUSE(error, errno));
         exit(1);
     }
     close(PROC_FD_CONFIG);
@@ -246,7 +246,7 @@ static void skel_reload(struct skel *skel, int fd)
             config_fini(&fresh);
     }
     if (error) {
-        LOG_ERROR("reload_failed", LOG_STR("error", error_text(error)));
+        LOG_ERROR("reload_failed", LOG_CAUSE(error, errno));
         return;
     }
     log_set_level(skel->config.logging.level);

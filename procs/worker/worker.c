@@ -247,7 +247,7 @@ static void worker_open_state(struct worker *worker)
     int error = board_open(&worker->board, worker->skel.paths.board, true);
     if (error != 0) {
         LOG_ERROR("board_open_failed", LOG_STR("path", worker->skel.paths.board),
-                  LOG_STR("error", error_text(error)));
+                  LOG_CAUSE(error, errno));
         skel_exit(&worker->skel, 1);
     }
     if (store_open(&worker->map, &options) != 0)

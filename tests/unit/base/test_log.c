@@ -1,10 +1,12 @@
 /* Log lines: one per event, and nothing from outside can forge one. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/log.h"
 
 static char line[LOG_LINE_BYTES + 1];
@@ -32,6 +34,17 @@ Test(log, text_has_time_level_node_process_event_and_fields)
     cr_assert_str_eq(line + 24, " info node=node0 process=raft event=leader_elected term=4 "
                                 "leader=\"node 1\" d=-2");
     cr_assert_eq(line[23], 'Z');
+}
+
+Test(log, a_cause_is_what_the_system_said_or_else_the_code)
+{
+    start(LOG_FORMAT_TEXT);
+    LOG_INFO("file_missed", LOG_CAUSE(E_IO, ENOENT));
+    cr_assert_not_null(strstr(line, "error=\"No such file or directory\""), "%s", line);
+    LOG_INFO("file_missed", LOG_CAUSE(E_VERSION, ENOENT));
+    cr_assert_not_null(strstr(line, "error=\"version mismatch\""), "%s", line);
+    LOG_INFO("file_missed", LOG_CAUSE(E_IO, 0));
+    cr_assert_not_null(strstr(line, "error=\"input/output error\""), "%s", line);
 }
 
 Test(log, json_is_json)
