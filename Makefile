@@ -1,7 +1,8 @@
 # INSI: everything is built, run and tested from here. `make help` lists the targets.
 #
-# Users and what they use: procs/* -> ipc, shm -> base; insid-supervisor -> base, shm/board.h;
-# insic -> base.
+# Users and what they use: procs/{raft,storage,cacheq,events,gateway} -> procs/skel -> ipc, shm ->
+# base; the three state workers also procs/worker, raft also procs/raft/core (-> base alone);
+# insid-supervisor -> base, shm/board; insic -> base.
 
 BUILD   ?= build$(if $(SAN),-san)
 PREFIX  ?= /usr/local

@@ -1,4 +1,5 @@
-/* hash.h - digests and text encodings, on OpenSSL (SHA-256, HMAC, base64) and ISA-L (CRC32C). */
+/* hash.h - digests, on OpenSSL (SHA-256, HMAC) and ISA-L (CRC-32C), and hex. Nothing here fails:
+ * what OpenSSL refuses is a failed check. Base64 is only of tokens: token.c. */
 #ifndef INSI_BASE_HASH_H
 #define INSI_BASE_HASH_H
 

@@ -1,11 +1,13 @@
 /* path.h - where a node keeps what: the one place that knows folder and socket names.
  *
- *   <dataDir>/<node>/            lock, pid, boot marks
- *   <dataDir>/<node>/log/        the write-ahead log            (raft)
- *   <dataDir>/<node>/values/     values.mdb                     (storage)
- *   <dataDir>/<node>/snapshots/                                 (raft, state workers)
- *   <runDir>/                    NNG sockets, control socket    (default <dataDir>/<node>/run)
- *   <shmDir>/insi-<hash>/        board, rate, volatile/         (hash of the absolute data folder)
+ *   <dataDir>/<node>/            lock, lock.workers             (insid)
+ *   <dataDir>/<node>/log/        the write-ahead log            (raft; docs/log.md)
+ *   <dataDir>/<node>/values/     values.mdb, mark               (storage; docs/storage.md)
+ *   <dataDir>/<node>/snapshots/  a folder per snapshot          (raft, state workers)
+ *   <runDir>/<node>/             NNG sockets, control.sock, insid.pid;
+ *                                without runDir: <dataDir>/<node>/run/
+ *   <shmDir>/insi-<hash>/        board, rate, volatile/, events/; the hash is of the absolute
+ *                                path of <dataDir>/<node>
  *
  * All folders are mode 0700, all files 0600.
  */
@@ -29,19 +31,22 @@ struct node_paths {
     char events_map[PATH_BYTES];
 };
 
-/* dataDir relative to the working directory is made absolute first. E_TOO_LARGE when a path would
- * not fit; for a socket path the limit is PATH_SOCKET_BYTES and the supervisor reports it clearly.
- */
+/* Fills all paths in, absolute: relative ones of the configuration are of the working directory.
+ * E_TOO_LARGE when one does not fit PATH_BYTES; E_IO with errno when the working directory has no
+ * path. Whether sockets fit their addresses is proc_link_url's to say (base/proc.h): they have
+ * PATH_SOCKET_BYTES with the NUL, less than PATH_BYTES. */
 #define PATH_SOCKET_BYTES 104
 int path_of_node(struct node_paths *out, const struct config *config, const char *node_id);
 
-/* mkdir -p with mode 0700 for what is made. E_IO with errno set. */
+/* mkdir -p with mode 0700 for what is made; what is there stays as it is. E_IO with errno, also
+ * when there is something else of that name. */
 int path_make_folder(const char *path);
 
 /* fsync of a folder, so that names in it survive a power cut. E_IO with errno set. */
 int path_sync_folder(const char *path);
 
-/* Removes a folder and what is in it; a missing one is fine. */
+/* Removes a folder, up to 32 deep, or a file; a missing one is fine. Follows no links. E_IO with
+ * errno: part of it may be gone. */
 int path_remove_tree(const char *path);
 
 #endif

@@ -1,4 +1,5 @@
-/* token.h - secrets and what is derived from them (formats: docs/api.md, "Tokens").
+/* token.h - secrets and what is derived from them (what they are for: docs/http.md,
+ * "Tokens").
  *
  * Root token: base64 (standard alphabet, padded) of the 64 lower-case hex characters of
  * SHA-256(instanceSecret). API key: "insi_" + 32 random bytes in unpadded base64url; only its

@@ -15,6 +15,10 @@
  * connection is lost: CLUSTER_ASK within RAFT_CLUSTER_WAIT_MS, with what the leader says or, when
  * it cannot be asked, with what this node knows by itself; CHANGE when it is done or given up,
  * which the gateway's own time limit may well precede (outcome unknown).
+ *
+ * Every msg_*_send comes to 0, E_PEER_DOWN or E_BUSY (ipc/link.h), or E_TOO_LARGE when a field is
+ * beyond its bound: then nothing was queued. Every msg_*_decode refuses what breaks a bound
+ * (E_INVALID), ends early or goes on too long; what it fills in is borrowed from the message.
  */
 #ifndef INSI_IPC_GATEWAY_RAFT_H
 #define INSI_IPC_GATEWAY_RAFT_H
@@ -38,7 +42,7 @@ int msg_propose_decode(struct msg_propose *msg, struct unpack *body);
 
 struct msg_refuse { /* surely not applied and never will be */
     uint64_t session, sequence;
-    uint64_t error; /* E_NO_LEADER, E_STORAGE_FULL, E_BUSY, E_TOO_LARGE, E_BAD_COMMAND */
+    uint64_t error; /* E_NO_LEADER, E_STORAGE_FULL, E_BUSY, E_BAD_COMMAND */
 };
 int msg_refuse_send(struct link *link, const struct msg_refuse *msg);
 int msg_refuse_decode(struct msg_refuse *msg, struct unpack *body);

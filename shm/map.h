@@ -3,11 +3,13 @@
  * Every process opens with the same constant map size (sparse; growth never matters) and LMDB's
  * reader table at MAP_READERS. The writer runs MDB_NOSYNC|MDB_WRITEMAP: the log is the durability,
  * a killed process loses nothing, and a map that may have seen an operating-system crash is thrown
- * away by its owner (see procs/storage). A full disk would be SIGBUS under WRITEMAP, so the writer
- * watches free space (map_has_room). Format: "meta" holds version, kind, node identity and the
- * applied index.
+ * away by its owner (procs/worker/store.h). A full disk would be SIGBUS under WRITEMAP, so the
+ * writer asks map_has_room before each transaction. The database "meta" holds format, kind and
+ * applied index, and what else the worker keeps there (map_meta_put).
  *
- * What a worker keeps in "meta" goes through map_meta_get and map_meta_put.
+ * A map belongs to one thread, but for map_copy. Errors are logged where they happen, with folder
+ * and call (map_error.h), but for E_NOT_FOUND, E_VERSION and E_FOREIGN, which are the caller's to
+ * judge. LMDB's own codes come out as E_NOT_FOUND, E_VERSION, E_CORRUPT or E_IO.
  *
  * Reading: map_read_begin renews a reset transaction (about 70 ns); hold it only for one request,
  * never across a wait. map_sweep gives back the slots of killed readers; the writer calls it every
@@ -30,29 +32,33 @@
 
 struct map;
 
-/* values.mdb, volatile.mdb (cacheq), events.mdb; files in the folder given. */
+/* values.mdb (storage), volatile.mdb (cacheq), events.mdb; each with a lock file beside it, in the
+ * folder given. Stored in the map: numbers stay. */
 enum map_kind { MAP_VALUES = 1, MAP_VOLATILE = 2, MAP_EVENTS = 3 };
 
-/* Writer: makes folder and databases when missing. E_IO, E_VERSION, E_CORRUPT, E_FOREIGN (another
- * kind). */
+/* Writer: makes folder and databases when missing. E_IO, E_VERSION (a later format), E_CORRUPT,
+ * E_FOREIGN (another kind). On an error *out is NULL. map_close takes a NULL. */
 int map_open_writer(struct map **out, const char *folder, enum map_kind kind);
-/* Reader: E_NOT_FOUND while the writer has not made it yet. */
+/* Reader: the same, and E_NOT_FOUND while the writer has not made it yet. */
 int map_open_reader(struct map **out, const char *folder, enum map_kind kind);
 void map_close(struct map **map);
 bool map_exists(const char *folder, enum map_kind kind); /* whatever its state */
-/* The path of the map's file. E_TOO_LARGE. */
+/* The path of the map's file. E_TOO_LARGE: it does not fit the room. */
 int map_file(char *out, size_t room, const char *folder, enum map_kind kind);
 bool map_is_fresh(const struct map *map); /* this opening made it: readers have to reopen */
 
 MDB_dbi map_database(const struct map *map, enum map_database database); /* shm/keys.h */
 
-/* Readers. The transaction belongs to the map: one at a time, begin/end. E_IO. */
+/* Readers. The transaction belongs to the map: one at a time, begin/end. What was read is borrowed
+ * until the end. E_IO, E_CORRUPT. */
 int map_read_begin(struct map *map, MDB_txn **out);
 void map_read_end(struct map *map);
-/* The applied index of the state that this transaction sees. E_IO, E_CORRUPT. */
+/* The applied index of the state that this transaction sees. It may lag behind the board's, which
+ * also counts entries that concern other workers. E_IO, E_CORRUPT. */
 int map_read_applied(const struct map *map, MDB_txn *txn, uint64_t *out);
 
-/* The writer. commit stores applied_index in the same transaction (I4). */
+/* The writer. commit stores applied_index, which never gets smaller, in the same transaction (I4).
+ * Commit and abort end the transaction, whatever they return. E_IO, E_CORRUPT. */
 int map_write_begin(struct map *map, MDB_txn **out);
 int map_write_commit(struct map *map,
                      uint64_t applied_index); /* after an error the old state holds */
@@ -84,6 +90,6 @@ int map_data_bytes(const struct map *map, MDB_txn *txn, uint64_t *out);
  * leaves files that do not belong together: the folder must not count as usable meanwhile. E_IO. */
 int map_move(struct map *map, const char *folder);
 
-int map_sweep(struct map *map); /* dead readers removed, or a negative number */
+int map_sweep(struct map *map); /* how many dead readers were removed; -1: LMDB could not look */
 
 #endif

@@ -55,8 +55,8 @@
 #define INFLIGHT_OPEN_MAX_MS 5000   /* ... up to this */
 
 struct inflight_outcome {
-    /* 0, a stored code of a worker, or E_NO_LEADER, E_BUSY, E_STORAGE_FULL, E_TOO_LARGE,
-     * E_BAD_COMMAND (surely not applied), E_OUTCOME_UNKNOWN */
+    /* 0, a stored code of a worker, or E_NO_LEADER, E_BUSY, E_STORAGE_FULL, E_BAD_COMMAND (surely
+     * not applied), E_OUTCOME_UNKNOWN */
     int error;
     uint64_t index;
     struct slice detail; /* borrowed during the call */
@@ -86,7 +86,8 @@ struct inflight;
 struct inflight *inflight_new(uint64_t session, const struct inflight_wire *wire);
 void inflight_free(struct inflight **inflight); /* calls nobody */
 
-/* 0 and a ticket, or E_BUSY, E_TOO_LARGE: then nothing was taken. */
+/* 0 and a ticket. E_BUSY: a bound from above is reached; E_TOO_LARGE: the entry would be beyond
+ * LIMIT_ENTRY_BYTES. Then nothing was taken. */
 int inflight_add(struct inflight *inflight, const struct inflight_write *write, uint64_t *ticket);
 
 /* The client is gone: done will not be called. The proposal goes its way. */

@@ -1,4 +1,4 @@
-/* disk_guard.h - refuses writes before the disk is full, and takes them again by itself (D8).
+/* disk_guard.h - refuses writes before the disk is full, and takes them again by itself.
  *
  * A full disk would stop the log, and is a SIGBUS for a map that grows. So proposals are refused
  * while less than a floor is free; what was accepted before still has room. The disk is looked at
