@@ -22,10 +22,16 @@ static const char *driver_role_name(enum raft_role role)
     return names[role];
 }
 
-static const char *driver_leader_name(const struct driver *driver, uint64_t leader)
+static const char *driver_name_of(const struct driver *driver, uint64_t id)
 {
-    const struct member *member = members_find(&driver->members, leader);
-    return member ? member->name : "";
+    const struct member *member = members_find(&driver->members, id);
+    const struct peer *peer = member ? NULL : peers_by_id(driver->peers, id);
+    return member ? member->name : peer ? peer_info(peer)->name : "";
+}
+
+const char *driver_leader_name(const struct driver *driver)
+{
+    return driver_name_of(driver, driver->leader);
 }
 
 /* ---- duty 2: the write ------------------------------------------------------------------------
@@ -35,6 +41,7 @@ static struct slice driver_config_payload(struct driver *driver, const struct ra
 {
     struct members *members = mem_alloc(sizeof(*members));
     members_select(members, &driver->members, update->config);
+    members_put(members, &driver->changing);
     driver->members = *members;
     buf_clear(&driver->scratch);
     CHECK(members_encode(&driver->scratch, members) == 0);
@@ -65,6 +72,10 @@ static struct wal_entry driver_entry(struct driver *driver, const struct raft_up
         entry.kind = WAL_CONFIG;
         entry.payload = driver_config_payload(driver, update);
         break;
+    case RAFT_APPEND_RECEIVED:
+        entry = driver->received.payloads[number + update->append_skip];
+        entry.index = index;
+        break;
     default:
         CHECK(update->append_kind == RAFT_APPEND_EMPTY);
     }
@@ -77,6 +88,8 @@ static void driver_write(struct driver *driver, const struct raft_update *update
         return;
     if (update->append_kind == RAFT_APPEND_PROPOSED)
         driver_stamp_proposals(driver);
+    else if (update->append_kind == RAFT_APPEND_RECEIVED)
+        cluster_clock_note(&driver->clock, driver->received.last_stamp_ms);
     wal_begin_write(driver->wal, update->write);
     if (update->hard_state_changed)
         wal_add_hard_state(driver->wal, update->term, update->vote);
@@ -92,8 +105,37 @@ static void driver_write(struct driver *driver, const struct raft_update *update
         apply_truncated(&driver->apply, update->append_first - 1);
 }
 
+/* Another config is in effect: names and addresses of its members are in its entry. If that is gone
+ * from the log what is known of them has to do. */
+static void driver_note_config(struct driver *driver, const struct raft_update *update)
+{
+    if (!update->config_changed && driver->config_index == update->config_index)
+        return;
+    struct members *members = mem_alloc(sizeof(*members));
+    bool is_there = update->config_index != 0 && update->append_kind != RAFT_APPEND_CONFIG &&
+                    driver_members_at(driver, update->config_index, members) == 0;
+    if (is_there)
+        driver->members = *members;
+    members_select(members, &driver->members, update->config);
+    driver->members = *members;
+    free(members);
+    driver->config_index = update->config_index;
+    driver->config_committed = update->config_committed;
+    driver->members_are_new = true;
+    loop_run_again(driver->loop);
+    driver->joining.was_member |= update->config_committed && driver_is_member(driver);
+}
+
 /* ---- duty 3: the board ------------------------------------------------------------------------
  */
+
+void driver_set_standing(struct driver *driver, enum board_standing standing)
+{
+    if (driver->lease.standing == standing)
+        return;
+    driver->lease.standing = standing;
+    board_write_lease(driver->board, &driver->lease);
+}
 
 static void driver_publish(struct driver *driver, const struct raft_update *update)
 {
@@ -103,8 +145,10 @@ static void driver_publish(struct driver *driver, const struct raft_update *upda
                                 .term = update->term,
                                 .lease_end_ns = update->lease_end_ns,
                                 .commit_index = update->announced_index,
-                                .role = roles[update->role]};
-    snprintf(lease.leader, sizeof(lease.leader), "%s", driver_leader_name(driver, update->leader));
+                                .role = roles[update->role],
+                                .standing = driver->lease.standing};
+    snprintf(lease.leader, sizeof(lease.leader), "%s", driver_name_of(driver, update->leader));
+    driver->lease = lease;
     board_write_lease(driver->board, &lease);
 }
 
@@ -120,13 +164,6 @@ static void driver_begin_to_lead(struct driver *driver)
 /* ---- duties 4 and 6 ---------------------------------------------------------------------------
  */
 
-/* A node without links to others sends nothing: messages may be lost, and a group of one has none.
- */
-static void driver_send(const struct raft_message *message)
-{
-    LOG_DEBUG("message_not_sent", LOG_U64("kind", message->kind), LOG_U64("to", message->to));
-}
-
 static void driver_tell_role(struct driver *driver, const struct raft_update *update)
 {
     if (driver->role == update->role && driver->term == update->term &&
@@ -134,13 +171,14 @@ static void driver_tell_role(struct driver *driver, const struct raft_update *up
         return;
     LOG_INFO("role_changed", LOG_STR("role", driver_role_name(update->role)),
              LOG_U64("term", update->term),
-             LOG_STR("leader", driver_leader_name(driver, update->leader)));
+             LOG_STR("leader", driver_name_of(driver, update->leader)));
     driver->role = update->role;
     driver->term = update->term;
     driver->leader = update->leader;
     apply_set_role(&driver->apply, update->role == RAFT_LEADER, update->term);
     gateways_set_leader(&driver->gateways, update->term,
                         update->leader != RAFT_NONE && !driver->stopping);
+    driver_join_on_leader(driver);
 }
 
 static void driver_set_timer(struct driver *driver, uint64_t deadline_ns)
@@ -153,16 +191,19 @@ static void driver_set_timer(struct driver *driver, uint64_t deadline_ns)
 
 static void driver_carry_out(struct driver *driver, const struct raft_update *update)
 {
-    if (update->drop_lease)
+    if (update->drop_lease) {
         board_drop_lease(driver->board);
+        driver->lease.lease_end_ns = 0;
+    }
     if (update->role == RAFT_LEADER &&
         (driver->role != RAFT_LEADER || driver->term != update->term))
         driver_begin_to_lead(driver);
     driver_write(driver, update);
+    driver_note_config(driver, update);
     if (update->board_changed)
         driver_publish(driver, update);
     for (uint32_t i = 0; i < update->message_count; i++)
-        driver_send(&update->messages[i]);
+        driver_send(driver, &update->messages[i]);
     apply_commit(&driver->apply, update->commit_index);
     for (uint32_t i = 0; i < update->read_count; i++)
         driver_answer_reads(driver, update->reads[i].id, update->reads[i].refused ? E_NO_LEADER : 0,
@@ -188,6 +229,16 @@ enum raft_refusal driver_step(struct driver *driver, struct raft_event *event)
     CHECK(raft_step(driver->raft, event, &update) == 0);
     driver_carry_out(driver, &update);
     return update.refusal;
+}
+
+bool driver_receive(struct driver *driver, const struct raft_message *message)
+{
+    struct raft_event event = {
+        .kind = RAFT_EVENT_RECEIVE, .message = message, .now_ns = driver_now_ns(driver)};
+    struct raft_update update;
+    int error = raft_step(driver->raft, &event, &update);
+    driver_carry_out(driver, &update);
+    return error == 0;
 }
 
 void driver_on_durable(void *arg)

@@ -1,21 +1,36 @@
 /* driver_private.h - the driver's state; shared by driver.c (steps and duties), driver_start.c,
- * driver_base.c (where log and snapshots meet), driver_snapshot.c and driver_turn.c (what happens
- * at the end of a turn, and the stop). */
+ * driver_base.c (where log and snapshots meet), driver_snapshot.c, driver_turn.c (what happens at
+ * the end of a turn, and the stop), driver_peers.c (what other nodes say), driver_forward.c
+ * (proposals from node to node), driver_join.c (who belongs to the cluster), driver_admin.c (what
+ * operators want) and driver_clock.c. */
 #ifndef INSI_RAFT_DRIVER_PRIVATE_H
 #define INSI_RAFT_DRIVER_PRIVATE_H
 
 #include "procs/raft/apply.h"
+#include "procs/raft/clock_sync.h"
 #include "procs/raft/cluster_clock.h"
 #include "procs/raft/core/raft.h"
 #include "procs/raft/disk_guard.h"
 #include "procs/raft/driver.h"
 #include "procs/raft/gateways.h"
 #include "procs/raft/members.h"
+#include "procs/raft/peer_append.h"
 #include "procs/raft/peers.h"
 #include "procs/raft/snapshots.h"
 #include "procs/raft/wal.h"
 
 #define DRIVER_LOAD_NS 1000000000ull /* between two tries of a worker to load a snapshot */
+
+struct driver_joining { /* driver_join.c */
+    struct loop_timer timer;
+    bool seeks;             /* all configured nodes are spoken to */
+    bool may_found;         /* this node founds a cluster unless there is one */
+    uint64_t found_ns;      /* when it does, whoever has not answered */
+    uint64_t none_mask;     /* configured nodes, by their place, that are in no cluster either */
+    bool was_member;        /* a config with this node in it was committed, or may have been */
+    enum peer_verdict said; /* REMOVED, FOREIGN, NAME_TAKEN, FULL: the last one that was heard */
+    uint64_t told_ns;       /* when it was logged */
+};
 
 struct driver {
     struct skel *skel;
@@ -26,12 +41,18 @@ struct driver {
     struct raft *raft;
     struct loop_timer timer;
 
+    uint64_t raft_id;
+    uint8_t cluster[WAL_CLUSTER_BYTES]; /* zeros: none yet */
     struct members members; /* of the newest config in the log, with names and addresses */
+    struct member changing; /* names and addresses of who is being added or renewed; id 0: nobody */
+    bool members_are_new;   /* the peers are to be told at the end of the turn */
     struct cluster_clock clock;
     struct disk_guard guard;
     struct buf scratch; /* the payload of a config entry, a worker's entry */
 
     struct peers *peers;
+    struct peer_append received; /* the APPEND that is being stepped */
+    struct driver_joining joining;
     struct apply apply;
     struct snapshots snapshots;
     uint64_t installing; /* index of the snapshot behind which the log is begun anew; 0: none */
@@ -44,6 +65,9 @@ struct driver {
     /* as the last update said */
     enum raft_role role;
     uint64_t term, leader;
+    struct board_lease lease; /* as the board has it */
+    uint64_t config_index;
+    bool config_committed;
     uint64_t write;       /* the last one that was queued */
     uint64_t entry_bytes; /* queued since the start */
     bool may_stop;
@@ -63,6 +87,10 @@ struct driver {
 /* driver.c: one step of the core and all that follows from it. The refusal of the event. A PROPOSE
  * event is about driver->proposals. */
 enum raft_refusal driver_step(struct driver *driver, struct raft_event *event);
+/* A message of a peer. False: the core refused it. */
+bool driver_receive(struct driver *driver, const struct raft_message *message);
+const char *driver_leader_name(const struct driver *driver);
+void driver_set_standing(struct driver *driver, enum board_standing standing);
 uint64_t driver_now_ns(const struct driver *driver);
 void driver_on_durable(void *arg);
 void driver_on_timer(void *arg);
@@ -75,6 +103,24 @@ void driver_hook_gateways(struct driver *driver, struct gateways_hooks *hooks);
 void driver_hook_workers(struct driver *driver, struct apply_hooks *hooks);
 void driver_answer_reads(struct driver *driver, uint64_t read_id, int error, uint64_t index);
 
+/* driver_peers.c */
+int driver_open_peers(struct driver *driver); /* E_INVALID, logged */
+void driver_send(struct driver *driver, const struct raft_message *message);
+void driver_tell_peers(struct driver *driver); /* at the end of a turn: who is to be spoken to */
+
+/* driver_join.c: founding and joining a cluster, and who may join this one. */
+void driver_join_init(struct driver *driver, bool has_log);
+/* At the start, with the links open. may_found: a cluster, if there is none. */
+void driver_join_begin(struct driver *driver, bool may_found);
+void driver_join_on_leader(struct driver *driver); /* another one, or none */
+void driver_join_on_up(struct driver *driver, struct peer *peer);
+void driver_join_on_message(struct driver *driver, struct peer *from, enum peer_message number,
+                            struct unpack *body);
+bool driver_is_member(const struct driver *driver); /* of the newest config in the log */
+/* A change of the members; names and addresses go with it. */
+enum raft_refusal driver_change(struct driver *driver, enum raft_change_kind kind,
+                                const struct member *member);
+
 /* driver_base.c: finds where the log goes on from a snapshot, and takes the members of then. Begins
  * the log anew if it does not lead to the newest one. */
 struct driver_base {
@@ -85,6 +131,8 @@ struct driver_base {
 void driver_find_base(struct driver *driver, struct wal_state *state, struct driver_base *base);
 
 /* driver_snapshot.c */
+/* The members that the config entry of this index lists. E_NOT_FOUND: it is not there any more. */
+int driver_members_at(struct driver *driver, uint64_t config_index, struct members *out);
 void driver_hook_snapshots(struct driver *driver, struct snapshots_hooks *hooks);
 bool driver_on_worker_lacks(void *arg, enum proc worker, uint64_t applied_index,
                             struct msg_snapshot_load *load);
@@ -103,7 +151,11 @@ void driver_on_snapshot_message(struct driver *driver, struct peer *from, enum p
 void driver_send_snapshots(struct driver *driver, const struct raft_update *update);
 void driver_snapshot_peer_gone(struct driver *driver, struct peer *peer);
 
-/* driver_start.c: ends the process; the log line says why. */
+/* driver_start.c */
+/* This node alone is to be a cluster: its id is made durable, and the core begins with it. */
+void driver_found(struct driver *driver);
+bool driver_has_cluster(const struct driver *driver);
+/* Ends the process; the log line says why. */
 _Noreturn void driver_give_up(struct driver *driver, int error);
 
 #endif

@@ -25,7 +25,7 @@ static bool driver_take_members(const struct wal_entry *entry, void *arg)
 }
 
 /* The config entry may be gone from the log: then the newest snapshot has the same members. */
-static int driver_members_at(struct driver *driver, uint64_t config_index, struct members *out)
+int driver_members_at(struct driver *driver, uint64_t config_index, struct members *out)
 {
     struct driver_members_read read = {.out = out};
     const struct snapshot *newest = snapshots_newest(&driver->snapshots);

@@ -69,26 +69,9 @@ static void driver_open_log(struct driver *driver, struct wal_state *state)
  * cluster already. A crash may have interrupted it before: then it goes on with the same id. */
 static bool driver_may_found(const struct driver *driver, const struct wal_state *state)
 {
-    static const uint8_t none[WAL_CLUSTER_BYTES];
-    bool is_free = memcmp(state->identity.cluster, none, sizeof(none)) == 0;
+    bool is_free = !driver_has_cluster(driver);
     return strcmp(driver->skel->config.default_leader, driver->skel->node) == 0 &&
            state->base_index == 0 && state->last_index == 0 && (is_free || state->identity.founder);
-}
-
-static void driver_found(struct driver *driver, struct wal_state *state)
-{
-    char id[2 * WAL_CLUSTER_BYTES + 1];
-    int error = members_of_self(&driver->members, state->identity.raft_id, driver->skel->self);
-    bool is_new = !state->identity.founder;
-    if (!error && is_new) {
-        token_random(state->identity.cluster, sizeof(state->identity.cluster));
-        error = wal_set_cluster(driver->wal, state->identity.cluster, true);
-        state->identity.founder = true;
-    }
-    if (error)
-        driver_give_up(driver, error);
-    hash_hex(state->identity.cluster, WAL_CLUSTER_BYTES, id);
-    LOG_INFO(is_new ? "cluster_founded" : "cluster_founding_resumed", LOG_STR("cluster", id));
 }
 
 /* ---- the core ---------------------------------------------------------------------------------
@@ -174,12 +157,13 @@ static void driver_load(struct driver *driver, const struct wal_state *state,
         driver_give_up(driver, error);
 }
 
+/* base: where its log begins. */
 static void driver_make_core(struct driver *driver, const struct wal_state *state,
                              const struct driver_base *base)
 {
     const struct config *config = &driver->skel->config;
     struct raft_options options = {
-        .self = state->identity.raft_id,
+        .self = driver->raft_id,
         .election_timeout_ns = config->raft.election_timeout_ms * NS_PER_MS,
         .heartbeat_ns = config->raft.heartbeat_ms * NS_PER_MS,
         .reads = config->raft.reads == CONFIG_READS_LEASE ? RAFT_READS_LEASE : RAFT_READS_INDEX,
@@ -193,7 +177,49 @@ static void driver_make_core(struct driver *driver, const struct wal_state *stat
     token_random(&options.seed, sizeof(options.seed));
     members_to_config(&driver->members, &options.config);
     driver->raft = raft_new(&options);
-    driver_load(driver, state, base);
+}
+
+static void driver_start_core(struct driver *driver)
+{
+    struct raft_event start = {.kind = RAFT_EVENT_START};
+    driver_step(driver, &start);
+    wal_flush(driver->wal);
+}
+
+/* A crash may have interrupted it before: then it goes on with the same id. */
+static void driver_make_cluster(struct driver *driver, bool is_resumed)
+{
+    char id[2 * WAL_CLUSTER_BYTES + 1];
+    int error = members_of_self(&driver->members, driver->raft_id, driver->skel->self);
+    if (!error && !is_resumed) {
+        token_random(driver->cluster, sizeof(driver->cluster));
+        error = wal_set_cluster(driver->wal, driver->cluster, true);
+    }
+    if (error)
+        driver_give_up(driver, error);
+    hash_hex(driver->cluster, WAL_CLUSTER_BYTES, id);
+    LOG_INFO(is_resumed ? "cluster_founding_resumed" : "cluster_founded", LOG_STR("cluster", id));
+}
+
+/* The core that runs has no log and no config, and has promised nothing: another takes its place.
+ */
+void driver_found(struct driver *driver)
+{
+    const struct wal_state state = {.is_new = true};
+    const struct driver_base base = {0};
+    CHECK(driver->write == 0 && driver->term == 0 && raft_last_index(driver->raft) == 0);
+    driver_make_cluster(driver, false);
+    raft_free(&driver->raft);
+    driver_make_core(driver, &state, &base);
+    peers_set_cluster(driver->peers, driver->cluster);
+    driver_start_core(driver);
+    apply_set_lineage(&driver->apply, driver->cluster);
+}
+
+bool driver_has_cluster(const struct driver *driver)
+{
+    static const uint8_t none[WAL_CLUSTER_BYTES];
+    return memcmp(driver->cluster, none, sizeof(none)) != 0;
 }
 
 /* ---- all of it --------------------------------------------------------------------------------
@@ -214,19 +240,28 @@ static void driver_open_links(struct driver *driver, const struct wal_state *sta
     driver_hook_workers(driver, &apply.hooks);
     driver_hook_gateways(driver, &gateways.hooks);
     apply_init(&driver->apply, &apply, driver->wal, driver->loop);
-    apply_set_lineage(&driver->apply, state->identity.cluster);
+    apply_set_lineage(&driver->apply, driver->cluster);
     snapshots_start(&driver->snapshots, driver->loop, &driver->apply);
     gateways_init(&driver->gateways, &gateways);
-    struct raft_event start = {.kind = RAFT_EVENT_START};
-    driver_step(driver, &start);
-    wal_flush(driver->wal);
+    int error = driver_open_peers(driver);
+    if (error)
+        driver_give_up(driver, error);
+    driver_start_core(driver);
     /* before the links' own runners: what a turn has to say leaves with it */
     CHECK(loop_add_runner(driver->loop, driver_on_turn_end, driver) == 0);
     CHECK(loop_add_fd(driver->loop, wal_fd(driver->wal), driver_on_durable, driver) == 0);
-    int error = apply_open(&driver->apply, &apply);
+    error = apply_open(&driver->apply, &apply);
     error = error ? error : gateways_open(&driver->gateways, &gateways, driver->loop);
     if (error)
         driver_give_up(driver, error);
+    peers_listen(driver->peers);
+}
+
+static void driver_note_identity(struct driver *driver, const struct wal_state *state)
+{
+    driver->raft_id = state->identity.raft_id;
+    memcpy(driver->cluster, state->identity.cluster, sizeof(driver->cluster));
+    driver_join_init(driver, state->last_index > 0);
 }
 
 struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *board,
@@ -248,14 +283,20 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     proposals_init(&driver->proposals);
     buf_init(&driver->scratch, LIMIT_ENTRY_BYTES);
     driver_open_log(driver, &state);
+    driver_note_identity(driver, &state);
     driver_open_snapshots(driver, &state);
     driver_find_base(driver, &state, &base);
-    if (driver_may_found(driver, &state))
-        driver_found(driver, &state);
+    bool may_found = driver_may_found(driver, &state);
+    if (may_found && (state.identity.founder || skel->config.node_count == 1)) {
+        driver_make_cluster(driver, state.identity.founder);
+        may_found = false;
+    }
     driver_make_core(driver, &state, &base);
+    driver_load(driver, &state, &base);
     LOG_INFO("log_recovered", LOG_U64("last_index", state.last_index), LOG_U64("term", state.term),
              LOG_U64("torn_bytes", state.torn_bytes),
              LOG_U64("after_ms", (clock_boot_ns() - begin_ns) / NS_PER_MS));
     driver_open_links(driver, &state);
+    driver_join_begin(driver, may_found);
     return driver;
 }

@@ -198,6 +198,8 @@ void driver_on_turn_end(void *arg)
     driver_propose(driver);
     wal_flush(driver->wal);
     driver_ask(driver);
+    driver_tell_peers(driver);
+    peers_flush(driver->peers);
     if (!driver->stopping)
         snapshots_consider(&driver->snapshots);
     apply_pump(&driver->apply);
@@ -223,7 +225,8 @@ void driver_on_stop_timer(void *arg)
     struct driver *driver = arg;
     uint64_t now_ns = driver_now_ns(driver);
     bool done = driver->may_stop && driver->persisted == driver->write &&
-                apply_is_settled(&driver->apply) && gateways_are_idle(&driver->gateways);
+                apply_is_settled(&driver->apply) && gateways_are_idle(&driver->gateways) &&
+                peers_are_idle(driver->peers);
     if (done || now_ns >= driver->stop_deadline_ns)
         driver_finish(driver); /* what is queued is still written: wal_close does */
     loop_timer_set(driver->loop, &driver->stop_timer, now_ns + DRIVER_STOP_LOOK_NS);

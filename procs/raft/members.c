@@ -104,6 +104,25 @@ const struct member *members_find(const struct members *members, uint64_t id)
     return NULL;
 }
 
+const struct member *members_named(const struct members *members, struct slice name)
+{
+    for (uint32_t i = 0; i < members->count; i++)
+        if (slice_equal(slice_text(members->list[i].name), name))
+            return &members->list[i];
+    return NULL;
+}
+
+void members_put(struct members *members, const struct member *member)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        if (members->list[i].id != member->id)
+            continue;
+        bool voter = members->list[i].voter;
+        members->list[i] = *member;
+        members->list[i].voter = voter;
+    }
+}
+
 void members_select(struct members *out, const struct members *members,
                     const struct raft_config *config)
 {

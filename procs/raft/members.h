@@ -39,6 +39,10 @@ void members_to_config(const struct members *members, struct raft_config *config
 void members_select(struct members *out, const struct members *members,
                     const struct raft_config *config);
 
-const struct member *members_find(const struct members *members, uint64_t id); /* NULL */
+/* The member of this one's id gets its name and addresses; nothing happens if there is none. */
+void members_put(struct members *members, const struct member *member);
+
+const struct member *members_named(const struct members *members, struct slice name); /* NULL */
+const struct member *members_find(const struct members *members, uint64_t id);        /* NULL */
 
 #endif

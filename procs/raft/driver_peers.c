@@ -1,0 +1,148 @@
+/* driver_peers.c - what the raft processes of the nodes say to each other, to and from the core. */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "procs/raft/driver_private.h"
+
+/* ---- out --------------------------------------------------------------------------------------
+ */
+
+/* 0, or E_NOT_FOUND: the log was overridden since, the message is void. */
+static int driver_pack(struct driver *driver, struct pack *pack, const struct raft_message *message)
+{
+    if (message->kind != RAFT_MESSAGE_APPEND) {
+        peer_raft_pack(pack, message);
+        return 0;
+    }
+    int error = peer_append_pack(pack, message, driver->wal);
+    if (error && error != E_NOT_FOUND)
+        driver_give_up(driver, error);
+    return error;
+}
+
+/* What cannot be sent is lost: the core sees to it. */
+void driver_send(struct driver *driver, const struct raft_message *message)
+{
+    struct pack *pack;
+    struct peer *to = peers_by_id(driver->peers, message->to);
+    if (!to || peer_begin(to, peer_raft_number(message->kind), &pack) != 0)
+        return;
+    if (driver_pack(driver, pack, message) == 0)
+        peer_end(to);
+    else
+        peer_cancel(to);
+}
+
+/* ---- in ---------------------------------------------------------------------------------------
+ */
+
+static void driver_on_raft_message(struct driver *driver, struct peer *from,
+                                   enum peer_message number, struct unpack *body)
+{
+    struct raft_message other, *message = &other;
+    int error;
+    if (number == PEER_APPEND) {
+        error = peer_append_decode(&driver->received, body);
+        message = &driver->received.message;
+    } else {
+        error = peer_raft_decode(message, number, body);
+    }
+    if (error)
+        return; /* the connection ends */
+    message->from = peer_info(from)->id;
+    message->to = driver->raft_id;
+    if (!driver_receive(driver, message))
+        peers_note_refused(driver->peers, from);
+}
+
+static void driver_on_peer_message(void *arg, struct peer *from, enum peer_message number,
+                                   struct unpack *body)
+{
+    struct driver *driver = arg;
+    switch (number) {
+    case PEER_VOTE:
+    case PEER_VOTE_REPLY:
+    case PEER_APPEND:
+    case PEER_APPEND_REPLY:
+    case PEER_TIMEOUT_NOW:
+    case PEER_READ:
+    case PEER_READ_REPLY:
+        driver_on_raft_message(driver, from, number, body);
+        break;
+    case PEER_JOIN:
+    case PEER_JOIN_ANSWER:
+    case PEER_INVITE:
+    case PEER_INVITE_ANSWER:
+        driver_join_on_message(driver, from, number, body);
+        break;
+    case PEER_SNAPSHOT_OFFER:
+    case PEER_SNAPSHOT_CHUNK:
+    case PEER_SNAPSHOT_ACK:
+    case PEER_SNAPSHOT_ABORT:
+    case PEER_SNAPSHOT_WANTED:
+    case PEER_STATE_HASH:
+        driver_on_snapshot_message(driver, from, number, body);
+        break;
+    default:
+        unpack_refuse(body);
+    }
+    loop_run_again(driver->loop); /* it may have come while a turn ended */
+}
+
+/* ---- who is there -----------------------------------------------------------------------------
+ */
+
+static void driver_tell_core(struct driver *driver, const struct peer *peer, bool up)
+{
+    struct raft_event event = {.kind = RAFT_EVENT_PEER};
+    event.peer.id = peer_info(peer)->id;
+    event.peer.up = up;
+    driver_step(driver, &event);
+    loop_run_again(driver->loop);
+}
+
+static void driver_on_peer_up(void *arg, struct peer *peer)
+{
+    struct driver *driver = arg;
+    driver_tell_core(driver, peer, true);
+    driver_join_on_up(driver, peer);
+}
+
+static void driver_on_peer_down(void *arg, struct peer *peer)
+{
+    struct driver *driver = arg;
+    driver_tell_core(driver, peer, false);
+    driver_snapshot_peer_gone(driver, peer);
+}
+
+static void driver_on_peer_heard(void *arg, struct peer *peer)
+{
+    (void)arg;
+    (void)peer;
+}
+
+void driver_tell_peers(struct driver *driver)
+{
+    if (driver->members_are_new)
+        peers_set_members(driver->peers, &driver->members);
+    driver->members_are_new = false;
+    peers_seek(driver->peers, driver->joining.seeks);
+}
+
+int driver_open_peers(struct driver *driver)
+{
+    const struct skel *skel = driver->skel;
+    struct peers_options options = {.config = &skel->config,
+                                    .node = skel->node,
+                                    .raft_id = driver->raft_id,
+                                    .start_id = skel->start_id,
+                                    .hooks = {.up = driver_on_peer_up,
+                                              .down = driver_on_peer_down,
+                                              .heard = driver_on_peer_heard,
+                                              .message = driver_on_peer_message,
+                                              .arg = driver}};
+    memcpy(options.cluster, driver->cluster, sizeof(options.cluster));
+    return peers_new(&driver->peers, &options, driver->loop);
+}
