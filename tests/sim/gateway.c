@@ -3,8 +3,9 @@
  *   A write stays open until this node's own worker has applied it. It is proposed at once, again
  *   whenever the leader changes, and again after a while; a follower passes it on to the leader,
  *   with the term that it knows (M6).
- *   A read looks at the board; with a lease, and a map that shows all that was announced, it reads
- *   the map and looks again (I6). Else it asks for a read index and waits for it to be applied.
+ *   A read looks at the board; with a lease, and a map that shows all that was announced and all
+ *   that its worker ever showed, it reads the map and looks again (I6): the rule of the product's
+ *   procs/gateway/read.h. Else it asks for a read index and waits for it to be applied.
  *   Between any two steps the gateway may be stopped for longer than a lease.
  */
 #include "base/check.h"
@@ -209,8 +210,9 @@ void sim_gateway_read(struct sim_world *world, struct sim_node *node)
         sim_gateway_go_on(world, node, number, SIM_OP_LOOK, 0);
 }
 
-/* Reads the map, if it shows enough: its applied index is read in the same transaction. A map that
- * was lost and is being made anew shows less than was there when the lease was looked at. */
+/* Reads the map, if it shows enough. A map that was lost and is being made anew shows less than was
+ * there when the lease was looked at. (The product has the index from the board, with the map's
+ * generation before and after it; here map and index are one.) */
 static bool sim_gateway_load(struct sim_world *world, const struct sim_node *node, uint32_t number)
 {
     struct sim_op *op = &world->ops[number];
@@ -249,8 +251,8 @@ static void sim_gateway_look(struct sim_world *world, const struct sim_node *nod
         return;
     }
     op->index = node->board.announced;
-    if (op->index < node->board.applied[op->worker])
-        op->index = node->board.applied[op->worker];
+    if (op->index < node->board.shown[op->worker])
+        op->index = node->board.shown[op->worker];
     op->epoch = node->board.epoch;
     op->term = node->board.term;
     sim_gateway_go_on(world, node, number, SIM_OP_LOAD, sim_gateway_pause(world));

@@ -94,7 +94,7 @@ struct sim_worker {
 struct sim_board { /* shm/board.h: it outlives every process but not the machine */
     uint64_t epoch, term, lease_end_ns, announced;
     bool leads;
-    uint64_t applied[SIM_WORKERS]; /* never lowered, also when a map is lost and made anew */
+    uint64_t shown[SIM_WORKERS]; /* the highest that each worker ever showed: never lowered */
 };
 
 struct sim_promise { /* what a node has promised by hearing a leader; it outlives the process */

@@ -73,7 +73,7 @@ static void sim_worker_run(struct sim_world *world, struct sim_node *node, uint3
 
 static void sim_worker_publish(struct sim_world *world, struct sim_node *node, uint32_t number)
 {
-    uint64_t *shown = &node->board.applied[number];
+    uint64_t *shown = &node->board.shown[number];
     if (*shown < node->workers[number].machine.applied)
         *shown = node->workers[number].machine.applied;
     sim_gateway_applied(world, node, number);
