@@ -56,9 +56,12 @@ def query(path, **parameters):
 
 
 class Client:
-    def __init__(self, port, token=None, timeout=30.0, host="127.0.0.1"):
+    def __init__(self, port, token=None, timeout=30.0, host="127.0.0.1", connect=None):
+        """connect: what to use instead of socket.create_connection."""
         self.token = token
         self.connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        if connect:
+            self.connection._create_connection = connect
 
     def close(self):
         self.connection.close()
@@ -137,6 +140,18 @@ class Client:
 
     def list_keys(self):
         return self.get_path("/admin/api/list")
+
+    def cluster(self):
+        return self.get_path("/admin/cluster")
+
+    def join(self, node_id, raft_address):
+        return self.post("/admin/cluster/join", {"id": node_id, "raft_address": raft_address})
+
+    def remove(self, node_id):
+        return self.post("/admin/cluster/remove", {"id": node_id})
+
+    def transfer(self, node_id):
+        return self.post("/admin/cluster/transfer", {"id": node_id})
 
 
 def expect(answer, status, error_type=None):

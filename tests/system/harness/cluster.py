@@ -2,28 +2,42 @@
 
 import os
 
+from .client import Dropped
+from .network import Network, address
 from .node import Node
 from .ports import Ports
+from .proxy import Proxies
 from .scratch import Scratch
-from .settings import Settings
+from .settings import RAFT_PORT, Settings
+from .wait import until
 
 
 class Cluster:
     """Owns scratch folders, ports and nodes. finish() checks what holds for every test: nodes stop
-    in order, leave nothing on tmpfs, and log no error or secret that the test does not allow."""
+    in order, leave nothing on tmpfs, and log no error or secret that the test does not allow.
+    network: gives the nodes a network of their own (network.py); proxies: and one proxy for each
+    link between them (proxy.py). Both need root: network.Unavailable."""
 
-    def __init__(self, count=1, **options):
+    def __init__(self, count=1, network=False, proxies=False, **options):
+        self.network = Network(count) if network or proxies else None
+        self.proxies = Proxies(self.network, RAFT_PORT) if proxies else None
+        hosts = [address(number) for number in range(count)] if self.network else None
         self.scratch = Scratch()
         self.ports = Ports()
-        self.settings = Settings(self.scratch, self.ports, count, **options)
+        self.settings = Settings(self.scratch, self.ports, count, hosts, **options)
         self.config_path = self.scratch.file("cluster.yaml")
         self.settings.write(self.config_path)
         self.nodes = [
             Node(node_id, self.config_path, self.settings, self.scratch.path)
             for node_id in self.settings.node_ids()
         ]
+        if self.network:
+            for number, node in enumerate(self.nodes):
+                node.prefix = self.network.enter(number)
+                node.connect = self.network.connect
         self.allowed = []
         self.secrets = self.settings.secrets()
+        self.records = {}  # {file name: history} for the folder of a failure
         self.kept = None
 
     def start(self, **how):
@@ -56,6 +70,72 @@ class Cluster:
         self.settings.values.update(options)
         self.settings.write(self.config_path)
 
+    # ---- who leads, and what all have
+
+    def status(self, node):
+        """/admin/cluster as this node answers it; None while it does not."""
+        client = node.root(timeout=5)
+        try:
+            answer = client.cluster()
+            return answer.json if answer.status == 200 else None
+        except Dropped:
+            return None
+        finally:
+            client.close()
+
+    def node(self, node_id):
+        return next(node for node in self.nodes if node.id == node_id)
+
+    def number(self, node):
+        return self.nodes.index(node)
+
+    def wait_leader(self, nodes=None, other_than=None, timeout=30.0):
+        """The node that all of these (all) name as their leader."""
+        asked = nodes or self.nodes
+
+        def agreed():
+            answers = [self.status(node) for node in asked]
+            names = {(answer["leader"], answer["term"]) if answer else None for answer in answers}
+            if len(names) != 1 or None in names:
+                return None
+            name = names.pop()[0]
+            return self.node(name) if name and name != (other_than and other_than.id) else None
+
+        return until(agreed, f"{[node.id for node in asked]} agree on a leader", timeout, 0.05)
+
+    def followers(self, leader):
+        return [node for node in self.nodes if node is not leader]
+
+    def wait_equal(self, nodes=None, timeout=30.0):
+        """Until these nodes (all) have applied the same index, and their state hashes are equal
+        there. Nobody may write meanwhile."""
+        asked = nodes or self.nodes
+        last = [None]
+
+        def caught_up():
+            answers = last[0] = [self.status(node) for node in asked]
+            if None in answers:
+                return None
+            applied = {
+                worker["applied_index"]
+                for answer in answers
+                for worker in answer["node"]["workers"].values()
+            }
+            return answers if len(applied) == 1 else None
+
+        try:
+            answers = until(caught_up, "all nodes applied the same index", timeout, 0.05)
+        except AssertionError as error:
+            shown = [answer and answer["node"] for answer in last[0]]
+            raise AssertionError(f"{error}: {shown}") from None
+        workers = [answer["node"]["workers"] for answer in answers]
+        for name, worker in workers[0].items():
+            assert worker["state_hash"], workers
+            hashes = {other[name]["state_hash"] for other in workers}
+            assert len(hashes) == 1, f"the nodes differ: {workers}"
+
+    # ---- the end
+
     def log_problems(self, since=None):
         """What stands in the logs (from the positions in since) and may not."""
         found = []
@@ -80,7 +160,12 @@ class Cluster:
             problems += [f"left behind: {path}" for path in self.nodes[0].shm_leftovers()]
         problems += self.log_problems()
         self.ports.release()
+        for helper in (self.proxies, self.network):
+            if helper:
+                helper.close()
         if failed or problems:
+            for file, history in self.records.items():
+                history.write(self.scratch.file(file))
             self.kept = self.scratch.keep(name)
         elif os.environ.get("INSI_TEST_KEEP_ALL"):
             self.kept = self.scratch.keep(name)

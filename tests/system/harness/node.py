@@ -21,12 +21,13 @@ class Node:
         self.settings = settings
         self.folder = folder
         self.insid = insid
-        self.http_port = settings.http_port(node_id)
+        self.http_host, self.http_port = settings.http_address(node_id)
         self.data = os.path.join(settings.values["dataDir"], node_id)
         self.log = Log(os.path.join(folder, f"{node_id}.log"))
         self.output = Log(os.path.join(folder, f"{node_id}.out"))
         self.process = None
         self.prefix = []  # a command that runs insid, such as nsenter
+        self.connect = None  # how clients reach it, when not as usual
 
     # ---- start and stop
 
@@ -176,7 +177,7 @@ class Node:
     # ---- talking to it
 
     def client(self, token=None, timeout=30.0):
-        return Client(self.http_port, token, timeout)
+        return Client(self.http_port, token, timeout, self.http_host, self.connect)
 
     def root(self, timeout=30.0):
         return self.client(self.settings.root_token(), timeout)

@@ -6,12 +6,15 @@ import os
 
 import yaml
 
+RAFT_PORT, HTTP_PORT = 7000, 8000  # in a network of their own
+
 
 class Settings:
     """A configuration of nodes node0, node1, ... with random secrets. options: anything of the
-    file, sections as dictionaries: Settings(scratch, ports, 3, limits={"maxBody": "1MiB"})."""
+    file, sections as dictionaries: Settings(scratch, ports, 3, limits={"maxBody": "1MiB"}).
+    hosts: addresses of the nodes, when they have a network of their own."""
 
-    def __init__(self, scratch, ports, count=1, **options):
+    def __init__(self, scratch, ports, count=1, hosts=None, **options):
         self.values = {
             "instanceSecret": "instance-" + os.urandom(16).hex(),
             "rootPrefix": "prefix-" + os.urandom(16).hex(),
@@ -21,9 +24,12 @@ class Settings:
             "nodes": {},
         }
         for number in range(count):
+            bindings = [f"127.0.0.1:{ports.take()}" for _ in range(2)]
+            if hosts:
+                bindings = [f"{hosts[number]}:{RAFT_PORT}", f"{hosts[number]}:{HTTP_PORT}"]
             self.values["nodes"][f"node{number}"] = {
-                "raftBinding": f"127.0.0.1:{ports.take()}",
-                "httpBinding": f"127.0.0.1:{ports.take()}",
+                "raftBinding": bindings[0],
+                "httpBinding": bindings[1],
                 "clientDomain": "localhost",
                 "nodeSecret": "node-" + os.urandom(16).hex(),
             }
@@ -32,8 +38,10 @@ class Settings:
     def node_ids(self):
         return list(self.values["nodes"])
 
-    def http_port(self, node_id):
-        return int(self.values["nodes"][node_id]["httpBinding"].rsplit(":", 1)[1])
+    def http_address(self, node_id):
+        """(host, port)"""
+        host, port = self.values["nodes"][node_id]["httpBinding"].rsplit(":", 1)
+        return host, int(port)
 
     def root_token(self):
         digest = hashlib.sha256(self.values["instanceSecret"].encode()).hexdigest()

@@ -69,11 +69,11 @@ class Writer(threading.Thread):
     def _connect(self):
         """http.client connects with the first request; a node whose socket refuses is tried again
         until the group's patience is over."""
-        client = Client(
-            self.group.ports[self.number % len(self.group.ports)],
-            self.group.token,
-            self.group.timeout,
-        )
+        place = self.group.places[self.number % len(self.group.places)]
+        if isinstance(place, int):
+            client = Client(place, self.group.token, self.group.timeout)
+        else:
+            client = place.client(self.group.token, self.group.timeout)
 
         def connected():
             try:
@@ -125,10 +125,11 @@ class Writer(threading.Thread):
 
 
 class Writers:
-    """A group of writers on one key space. Use it as a context manager: leaving stops them."""
+    """A group of writers on one key space. Use it as a context manager: leaving stops them.
+    places: a port, a node, or a list of them among which the writers are divided."""
 
-    def __init__(self, ports, token, count=6, timeout=30.0, patience=30.0):
-        self.ports = ports if isinstance(ports, list) else [ports]
+    def __init__(self, places, token, count=6, timeout=30.0, patience=30.0):
+        self.places = places if isinstance(places, list) else [places]
         self.token = token
         self.timeout = timeout
         self.patience = patience
