@@ -176,9 +176,9 @@ static void driver_tell_role(struct driver *driver, const struct raft_update *up
     driver->term = update->term;
     driver->leader = update->leader;
     apply_set_role(&driver->apply, update->role == RAFT_LEADER, update->term);
-    gateways_set_leader(&driver->gateways, update->term,
-                        update->leader != RAFT_NONE && !driver->stopping);
+    driver_tell_gateways(driver);
     driver_join_on_leader(driver);
+    driver_clock_on_leader(driver);
 }
 
 static void driver_set_timer(struct driver *driver, uint64_t deadline_ns)
@@ -210,6 +210,8 @@ static void driver_carry_out(struct driver *driver, const struct raft_update *up
                             update->reads[i].index);
     driver_tell_role(driver, update);
     driver->may_stop = update->may_stop;
+    if (update->transfer == RAFT_TRANSFER_FAILED && update->role == RAFT_LEADER)
+        driver_lead_on(driver);
     if (update->install)
         driver_install(driver, update);
     if (update->snapshot_peer_count > 0)

@@ -323,6 +323,42 @@ static enum peer_verdict driver_judge(struct driver *driver, const struct peer *
     return has_log ? PEER_VERDICT_REMOVED : driver_admit(driver, from);
 }
 
+/* ---- members that have moved ------------------------------------------------------------------
+ */
+
+static bool driver_has_moved(const struct driver *driver, const struct member *member,
+                             struct member *now)
+{
+    const struct peer *peer = peers_by_id(driver->peers, member->id);
+    struct members self;
+    if (member->id == driver->raft_id) {
+        if (members_of_self(&self, member->id, driver->skel->self) != 0 ||
+            peer_address_is_any(self.list[0].raft_address))
+            return false;
+        *now = self.list[0];
+    } else if (!peer || !peer_info(peer)->is_up || !driver_make_member(now, peer_info(peer))) {
+        return false;
+    }
+    return strcmp(now->raft_address, member->raft_address) != 0 ||
+           strcmp(now->http_address, member->http_address) != 0;
+}
+
+void driver_renew_addresses(struct driver *driver)
+{
+    struct member now;
+    for (uint32_t i = 0; i < driver->members.count; i++) {
+        if (!driver_has_moved(driver, &driver->members.list[i], &now))
+            continue;
+        if (driver_change(driver, RAFT_CHANGE_RENEW, &now) == RAFT_TAKEN)
+            LOG_INFO("member_moved", LOG_STR("member", now.name),
+                     LOG_STR("address", now.raft_address));
+        return; /* the next one in a second */
+    }
+}
+
+/* ---- answers ----------------------------------------------------------------------------------
+ */
+
 static const char *driver_leader_address(const struct driver *driver)
 {
     const struct peer *peer = peers_by_id(driver->peers, driver->leader);

@@ -77,6 +77,16 @@ static void driver_on_peer_message(void *arg, struct peer *from, enum peer_messa
     case PEER_INVITE_ANSWER:
         driver_join_on_message(driver, from, number, body);
         break;
+    case PEER_FORWARD:
+    case PEER_FORWARD_REFUSED:
+    case PEER_FORWARD_AGAIN:
+    case PEER_DISK:
+        driver_forward_on_message(driver, from, number, body);
+        break;
+    case PEER_CLOCK_ASK:
+    case PEER_CLOCK_ANSWER:
+        driver_clock_on_message(driver, from, number, body);
+        break;
     case PEER_SNAPSHOT_OFFER:
     case PEER_SNAPSHOT_CHUNK:
     case PEER_SNAPSHOT_ACK:
@@ -107,6 +117,7 @@ static void driver_on_peer_up(void *arg, struct peer *peer)
 {
     struct driver *driver = arg;
     driver_tell_core(driver, peer, true);
+    driver_tell_gateways(driver);
     driver_join_on_up(driver, peer);
 }
 
@@ -114,13 +125,17 @@ static void driver_on_peer_down(void *arg, struct peer *peer)
 {
     struct driver *driver = arg;
     driver_tell_core(driver, peer, false);
+    driver_tell_gateways(driver);
     driver_snapshot_peer_gone(driver, peer);
 }
 
+/* What it said on its last connection may be lost: a refusal, or that its disk is full. */
 static void driver_on_peer_heard(void *arg, struct peer *peer)
 {
-    (void)arg;
-    (void)peer;
+    struct driver *driver = arg;
+    driver_note_full(driver, peer_info(peer)->id, false);
+    if (peer_info(peer)->id == driver->leader)
+        driver_tell_gateways_again(driver);
 }
 
 void driver_tell_peers(struct driver *driver)

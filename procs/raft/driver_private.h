@@ -47,7 +47,12 @@ struct driver {
     struct member changing; /* names and addresses of who is being added or renewed; id 0: nobody */
     bool members_are_new;   /* the peers are to be told at the end of the turn */
     struct cluster_clock clock;
+    struct clock_sync clock_sync;
+    struct loop_timer tick_timer;
     struct disk_guard guard;
+    uint64_t full[RAFT_MEMBERS_MAX]; /* raft ids of those whose disk is full */
+    uint32_t full_count;
+    bool said_full;     /* the leader believes that this node's disk is full */
     struct buf scratch; /* the payload of a config entry, a worker's entry */
 
     struct peers *peers;
@@ -99,6 +104,10 @@ void driver_on_timer(void *arg);
 void driver_on_turn_end(void *arg);
 void driver_on_stop_timer(void *arg);
 void driver_on_trim_timer(void *arg);
+/* Of a gateway of this node, or of another's: only while this node leads, or is about to stop. */
+void driver_take_proposal(struct driver *driver, const struct proposal_origin *origin,
+                          struct slice entry);
+bool driver_is_full(struct driver *driver, size_t bytes); /* this node's disk */
 void driver_hook_gateways(struct driver *driver, struct gateways_hooks *hooks);
 void driver_hook_workers(struct driver *driver, struct apply_hooks *hooks);
 void driver_answer_reads(struct driver *driver, uint64_t read_id, int error, uint64_t index);
@@ -116,10 +125,31 @@ void driver_join_on_leader(struct driver *driver); /* another one, or none */
 void driver_join_on_up(struct driver *driver, struct peer *peer);
 void driver_join_on_message(struct driver *driver, struct peer *from, enum peer_message number,
                             struct unpack *body);
+void driver_renew_addresses(struct driver *driver); /* of a member that has moved, in the log */
 bool driver_is_member(const struct driver *driver); /* of the newest config in the log */
 /* A change of the members; names and addresses go with it. */
 enum raft_refusal driver_change(struct driver *driver, enum raft_change_kind kind,
                                 const struct member *member);
+
+/* driver_forward.c */
+void driver_pass_on(struct driver *driver, const struct proposal_origin *origin,
+                    struct slice entry);
+void driver_refuse(struct driver *driver, const struct proposal_origin *origin, int error);
+void driver_forward_on_message(struct driver *driver, struct peer *from, enum peer_message number,
+                               struct unpack *body);
+/* Whether their proposals reach a leader; again: and that all that is open may have been lost. */
+void driver_tell_gateways(struct driver *driver);
+void driver_tell_gateways_again(struct driver *driver);
+void driver_lead_on(struct driver *driver); /* leadership was not handed over */
+void driver_say_disk(struct driver *driver, struct peer *leader);
+void driver_note_full(struct driver *driver, uint64_t id, bool is_full);
+bool driver_others_are_full(const struct driver *driver);
+
+/* driver_clock.c */
+void driver_on_tick_timer(void *arg);
+void driver_clock_on_leader(struct driver *driver);
+void driver_clock_on_message(struct driver *driver, struct peer *from, enum peer_message number,
+                             struct unpack *body);
 
 /* driver_base.c: finds where the log goes on from a snapshot, and takes the members of then. Begins
  * the log anew if it does not lead to the newest one. */

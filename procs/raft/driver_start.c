@@ -277,6 +277,7 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     driver->epoch = epoch;
     driver->timer = (struct loop_timer){.fire = driver_on_timer, .arg = driver};
     driver->stop_timer = (struct loop_timer){.fire = driver_on_stop_timer, .arg = driver};
+    driver->tick_timer = (struct loop_timer){.fire = driver_on_tick_timer, .arg = driver};
     driver->load_timer = (struct loop_timer){.fire = driver_on_load_timer, .arg = driver};
     driver->trim.timer = (struct loop_timer){.fire = driver_on_trim_timer, .arg = driver};
     disk_guard_init(&driver->guard, skel->paths.data);

@@ -38,7 +38,7 @@ static void driver_propose(struct driver *driver)
     event.propose.bytes = proposals->sizes;
     enum raft_refusal refusal = driver_step(driver, &event);
     for (uint32_t i = 0; i < proposals->count && refusal != RAFT_TAKEN; i++)
-        gateways_refuse(&driver->gateways, &proposals->origins[i], driver_refusal_error(refusal));
+        driver_refuse(driver, &proposals->origins[i], driver_refusal_error(refusal));
     proposals_clear(proposals);
 }
 
@@ -50,7 +50,7 @@ static void driver_add_proposal(struct driver *driver, const struct proposal_ori
     proposals_add(&driver->proposals, origin, entry);
 }
 
-static bool driver_is_full(struct driver *driver, size_t bytes)
+bool driver_is_full(struct driver *driver, size_t bytes)
 {
     bool is_full = disk_guard_is_full(&driver->guard, loop_now_ns(driver->loop), bytes);
     if (wal_has_reserve(driver->wal))
@@ -60,16 +60,25 @@ static bool driver_is_full(struct driver *driver, size_t bytes)
     return true;
 }
 
+void driver_take_proposal(struct driver *driver, const struct proposal_origin *origin,
+                          struct slice entry)
+{
+    if (driver->stopping)
+        driver_refuse(driver, origin, E_NO_LEADER);
+    else if (driver_is_full(driver, entry.len) || driver_others_are_full(driver))
+        driver_refuse(driver, origin, E_STORAGE_FULL);
+    else
+        driver_add_proposal(driver, origin, entry);
+}
+
 static void driver_on_gateway_proposes(void *arg, const struct proposal_origin *origin,
                                        struct slice entry)
 {
     struct driver *driver = arg;
-    if (driver->stopping)
-        gateways_refuse(&driver->gateways, origin, E_NO_LEADER);
-    else if (driver_is_full(driver, entry.len))
-        gateways_refuse(&driver->gateways, origin, E_STORAGE_FULL);
+    if (driver->role != RAFT_LEADER && !driver->stopping)
+        driver_pass_on(driver, origin, entry);
     else
-        driver_add_proposal(driver, origin, entry);
+        driver_take_proposal(driver, origin, entry);
 }
 
 /* A worker's own command frees space, so it is taken as long as the log has room at all. What is
@@ -240,7 +249,7 @@ void driver_stop(struct driver *driver)
     driver->stopping = true;
     snapshots_drop(&driver->snapshots);
     driver->stop_deadline_ns = driver_now_ns(driver) + DRIVER_STOP_WAIT_NS;
-    gateways_set_leader(&driver->gateways, driver->term, false);
+    driver_tell_gateways(driver);
     driver_step(driver, &event);
     driver_on_stop_timer(driver);
 }

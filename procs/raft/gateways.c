@@ -76,8 +76,8 @@ static void gateways_tell_leader(const struct gateways_link *to)
 static void gateways_on_up(void *arg, const struct link_peer *peer)
 {
     struct gateways_link *from = arg;
-    (void)peer;
     from->connection++;
+    from->session = peer->start_id;
     gateways_tell_leader(from);
 }
 
@@ -109,6 +109,15 @@ void gateways_refuse(struct gateways *gateways, const struct proposal_origin *or
     struct link *link = gateways_find(gateways, origin->gateway, origin->connection);
     if (link)
         gateways_check_sent(msg_refuse_send(link, &refuse));
+}
+
+void gateways_refuse_session(struct gateways *gateways, const struct msg_refuse *refuse)
+{
+    for (unsigned i = 0; i < gateways->count; i++) {
+        const struct gateways_link *to = &gateways->links[i];
+        if (to->session == refuse->session && link_is_up(to->link))
+            gateways_check_sent(msg_refuse_send(to->link, refuse));
+    }
 }
 
 void gateways_answer(struct gateways *gateways, const struct reads_origin *origin, int error,

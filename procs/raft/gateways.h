@@ -29,6 +29,7 @@ struct gateways_link {
     struct gateways *gateways;
     struct link *link;
     uint32_t connection; /* raised with each */
+    uint64_t session;    /* of the gateway, once it was up */
 };
 
 struct gateways {
@@ -49,6 +50,8 @@ void gateways_close(struct gateways *gateways);
 void gateways_set_leader(struct gateways *gateways, uint64_t term, bool is_known);
 
 void gateways_refuse(struct gateways *gateways, const struct proposal_origin *origin, int error);
+/* The same, to the gateway of this session, if it is there. */
+void gateways_refuse_session(struct gateways *gateways, const struct msg_refuse *refuse);
 /* error: 0 or E_NO_LEADER */
 void gateways_answer(struct gateways *gateways, const struct reads_origin *origin, int error,
                      uint64_t index);

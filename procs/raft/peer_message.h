@@ -29,6 +29,7 @@
     X(FORWARD, 20, 2, MEMBER)                                                                      \
     X(FORWARD_REFUSED, 21, 3, MEMBER)                                                              \
     X(DISK, 22, 1, MEMBER)                                                                         \
+    X(FORWARD_AGAIN, 23, 0, MEMBER)                                                                \
     X(JOIN, 30, 1, ANYBODY)                                                                        \
     X(JOIN_ANSWER, 31, 4, ANYBODY)                                                                 \
     X(INVITE, 32, 0, ANYBODY)                                                                      \
@@ -95,6 +96,9 @@ struct peer_forward_refused { /* as REFUSE of gateway_raft.h */
 };
 void peer_forward_refused_pack(struct pack *pack, const struct peer_forward_refused *refused);
 int peer_forward_refused_decode(struct peer_forward_refused *refused, struct unpack *body);
+
+/* FORWARD_AGAIN has no elements: the leader refused while it was about to hand over, and leads on.
+ */
 
 /* A follower's disk is nearly full, or is not any more: the leader takes no proposals meanwhile. */
 void peer_disk_pack(struct pack *pack, bool is_full);

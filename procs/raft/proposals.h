@@ -12,10 +12,12 @@
 #define PROPOSALS_BYTES (4u << 20)    /* likewise; one entry may be larger */
 #define PROPOSALS_KEEP (256u << 10)   /* of the buffer, between turns */
 #define PROPOSAL_OF_WORKER UINT32_MAX /* nobody waits for a refusal */
+#define PROPOSAL_OF_PEER (UINT32_MAX - 1)
 
 struct proposal_origin { /* where a refusal goes */
-    uint32_t gateway;    /* index, or PROPOSAL_OF_WORKER */
+    uint32_t gateway;    /* index, or PROPOSAL_OF_WORKER, PROPOSAL_OF_PEER */
     uint32_t connection;
+    uint64_t node; /* OF_PEER: its raft id */
     uint64_t session, sequence;
 };
 
