@@ -143,6 +143,15 @@ uint64_t snapshot_bytes(const struct snapshot *snapshot)
     return bytes;
 }
 
+unsigned snapshot_part_at(const struct snapshot *snapshot, uint64_t position, uint64_t *offset)
+{
+    unsigned part = 0;
+    while (part < PROC_WORKER_COUNT && position >= snapshot->parts[part].bytes)
+        position -= snapshot->parts[part++].bytes;
+    *offset = position;
+    return part;
+}
+
 /* ---- names ------------------------------------------------------------------------------------
  */
 

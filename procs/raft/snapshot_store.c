@@ -15,7 +15,6 @@
 #include "base/log.h"
 #include "base/spool.h"
 
-#define STORE_MANIFEST "manifest"
 #define STORE_REMOVED "removed"
 #define STORE_DAMAGED ".damaged"
 #define STORE_READ_BYTES (1u << 20)
@@ -81,7 +80,7 @@ static int store_load(const char *folder, uint64_t index, struct snapshot *snaps
 {
     char path[SNAPSHOT_PATH_BYTES];
     struct buf bytes;
-    store_index_path(path, folder, index, "/" STORE_MANIFEST);
+    store_index_path(path, folder, index, "/" SNAPSHOT_MANIFEST);
     buf_init(&bytes, SNAPSHOT_MANIFEST_BYTES);
     int error = store_read_manifest(path, &bytes);
     error = error ? error : snapshot_decode(snapshot, buf_slice(&bytes));
@@ -207,15 +206,11 @@ static int store_write_manifest(const char *path, const struct snapshot *snapsho
     return error;
 }
 
-int snapshot_store_finish(const char *folder, const char *name, const struct snapshot *snapshot)
+int snapshot_store_name(const char *folder, const char *name, const struct snapshot *snapshot)
 {
-    char from[SNAPSHOT_PATH_BYTES], to[SNAPSHOT_PATH_BYTES], manifest[SNAPSHOT_PATH_BYTES + 16];
+    char from[SNAPSHOT_PATH_BYTES], to[SNAPSHOT_PATH_BYTES];
     store_path(from, folder, name);
     store_index_path(to, folder, snapshot->index, "");
-    snprintf(manifest, sizeof(manifest), "%s/%s", from, STORE_MANIFEST);
-    int error = store_write_manifest(manifest, snapshot);
-    if (error)
-        return store_failed("snapshot_not_finished", manifest, error);
     FAILPOINT("snapshot_manifest_written");
     if (path_sync_folder(from) != 0)
         return store_failed("snapshot_not_finished", from, E_IO);
@@ -224,6 +219,16 @@ int snapshot_store_finish(const char *folder, const char *name, const struct sna
         return store_failed("snapshot_not_finished", to, store_error());
     FAILPOINT("snapshot_named");
     return path_sync_folder(folder) == 0 ? 0 : store_failed("snapshot_not_finished", folder, E_IO);
+}
+
+int snapshot_store_finish(const char *folder, const char *name, const struct snapshot *snapshot)
+{
+    char manifest[SNAPSHOT_PATH_BYTES + 256];
+    snprintf(manifest, sizeof(manifest), "%s/%s/" SNAPSHOT_MANIFEST, folder, name);
+    int error = store_write_manifest(manifest, snapshot);
+    if (error)
+        return store_failed("snapshot_not_finished", manifest, error);
+    return snapshot_store_name(folder, name, snapshot);
 }
 
 static int store_sum(int fd, uint64_t *bytes, uint8_t out[SHA256_BYTES])

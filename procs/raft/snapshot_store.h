@@ -4,7 +4,7 @@
  *   <folder>/<index>/            a snapshot: storage.mdb, cacheq.mdb, events.mdb, manifest
  *   <folder>/<index>.damaged/    one that was found to be; kept for a person to look at
  *   <folder>/making/             being made by this node
- *   <folder>/incoming/           being received from another one
+ *   <folder>/incoming/           being received from another one (snapshot_incoming.h)
  *   <folder>/removed/            being removed
  *
  * A folder with a number for a name is complete and on the disk: files first, then the manifest,
@@ -48,12 +48,17 @@ struct snapshot { /* what a manifest says */
 void snapshot_encode(struct buf *out, const struct snapshot *snapshot);
 int snapshot_decode(struct snapshot *snapshot, struct slice bytes); /* E_CORRUPT, E_VERSION */
 uint64_t snapshot_bytes(const struct snapshot *snapshot);           /* of its files */
+/* The file that this position in all of them together lies in, and where in it: the index of its
+ * part, PROC_WORKER_COUNT for the end of the last one. */
+unsigned snapshot_part_at(const struct snapshot *snapshot, uint64_t position, uint64_t *offset);
 
 /* ---- names ------------------------------------------------------------------------------------
  */
 
 #define SNAPSHOT_MAKING "making"
 #define SNAPSHOT_INCOMING "incoming"
+#define SNAPSHOT_MANIFEST "manifest"
+#define SNAPSHOT_PROC(part) ((enum proc)(PROC_FIRST_WORKER + (int)(part))) /* whose part it is */
 
 /* <folder>/<name>/<worker>.mdb; name: one of the above, or NULL for that of index. */
 void snapshot_part_path(char out[SNAPSHOT_PATH_BYTES], const char *folder, const char *name,
@@ -83,6 +88,8 @@ int snapshot_store_begin(const char *folder, const char *name, uint64_t bytes,
 /* The files are in <name>/ and on the disk: adds the manifest and gives it the snapshot's name. One
  * of that name must not be there. E_STORAGE_FULL, E_IO. */
 int snapshot_store_finish(const char *folder, const char *name, const struct snapshot *snapshot);
+/* Likewise, with the manifest among the files. */
+int snapshot_store_name(const char *folder, const char *name, const struct snapshot *snapshot);
 
 /* E_CORRUPT unless the file of a part in <name>/ is what the manifest says. E_IO. */
 int snapshot_store_verify(const char *folder, const char *name, const struct snapshot *snapshot,
