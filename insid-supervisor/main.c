@@ -60,11 +60,10 @@ static void main_warn_of_readers(const char *config)
                  LOG_STR("advice", "it holds secrets: chmod 600"));
 }
 
-static int main_supervise(struct config_file *file, const char *id)
+static int main_supervise_once(struct config_file *file, const char *id, const char *workers)
 {
     struct node node;
-    char workers[PATH_BYTES];
-    if (spawn_find_workers(workers) != 0 || node_lock(&node, &file->config, id) != 0)
+    if (node_lock(&node, &file->config, id) != 0)
         return MAIN_FAILED;
     supervise_hold_signals();
     if (node_prepare(&node) != 0)
@@ -73,6 +72,18 @@ static int main_supervise(struct config_file *file, const char *id)
         .node = &node, .file = file, .workers = workers, .limits = &children_limits};
     int status = supervise_node(&options);
     node_release(&node);
+    return status;
+}
+
+static int main_supervise(struct config_file *file, const char *id)
+{
+    char workers[PATH_BYTES];
+    if (spawn_find_workers(workers) != 0)
+        return MAIN_FAILED;
+    int status;
+    do
+        status = main_supervise_once(file, id, workers);
+    while (status == SUPERVISE_AGAIN);
     return status;
 }
 

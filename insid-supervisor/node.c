@@ -227,13 +227,29 @@ static int node_open_sockets(struct node *node)
     return error;
 }
 
+static int node_make_board(struct node *node)
+{
+    struct stat info;
+    if (board_create(node->paths.board) != 0 || stat(node->paths.board, &info) != 0)
+        return node_refuse("cannot make", node->paths.board);
+    node->board_device = info.st_dev;
+    node->board_inode = info.st_ino;
+    return 0;
+}
+
+bool node_has_board(const struct node *node)
+{
+    struct stat info;
+    return stat(node->paths.board, &info) == 0 && info.st_dev == node->board_device &&
+           info.st_ino == node->board_inode;
+}
+
 int node_prepare(struct node *node)
 {
     node_raise_limits();
     int error = node_make_folders(node);
     error = error ? error : node_write_pid(node);
-    if (!error && board_create(node->paths.board) != 0)
-        error = node_refuse("cannot make", node->paths.board);
+    error = error ? error : node_make_board(node);
     error = error ? error : node_open_sockets(node);
     if (error)
         node_release(node);

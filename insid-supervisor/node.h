@@ -3,6 +3,9 @@
 #ifndef INSI_SUPERVISOR_NODE_H
 #define INSI_SUPERVISOR_NODE_H
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #include "base/path.h"
 
 struct node {
@@ -15,6 +18,8 @@ struct node {
     unsigned gateway_count;
     int http_fds[LIMIT_GATEWAYS]; /* one listening socket per gateway process (SO_REUSEPORT) */
     int admin_fd;                 /* -1 without adminBinding */
+    dev_t board_device;           /* of the file that node_prepare made */
+    ino_t board_inode;
 };
 
 /* Whether all of a node's sockets fit their addresses. E_TOO_LARGE, or E_IO (a working directory
@@ -30,6 +35,11 @@ int node_lock(struct node *node, const struct config *config, const char *id);
 /* The second step, with signals held back: what the workers need. E_IO after saying what failed on
  * stderr; then all is released. */
 int node_prepare(struct node *node);
+
+/* Whether the board lies where it was made. If not, somebody has emptied shmDir under a running
+ * node (logind's RemoveIPC does): its workers hold on to what they have mapped, but none can be
+ * started any more. */
+bool node_has_board(const struct node *node);
 
 /* The last step: removes what a stopped node must not leave (shm folder, sockets, pid file) and
  * frees the locks. */

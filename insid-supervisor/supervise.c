@@ -41,6 +41,7 @@ struct supervisor {
     struct control *control; /* NULL: it could not be opened */
     uint64_t beat_ms;        /* next heartbeat of all workers: one wake-up serves them all */
     bool stopping, announced, failed;
+    bool is_asked_to_stop; /* by an operator */
     /* of the stop */
     uint64_t stop_began_ms;
     uint64_t yield_until_ms; /* 0: not waiting for raft */
@@ -296,9 +297,15 @@ static void supervise_on_restart(void *arg, unsigned number)
     supervise_event(supervisor, &supervisor->children[number], CHILD_EVENT_RESTART);
 }
 
+static void supervise_stop_as_asked(struct supervisor *supervisor)
+{
+    supervisor->is_asked_to_stop = true;
+    supervise_stop(supervisor);
+}
+
 static void supervise_on_stop(void *arg)
 {
-    supervise_stop(arg);
+    supervise_stop_as_asked(arg);
 }
 
 /* A node serves its clients also without it. */
@@ -384,8 +391,17 @@ static void supervise_on_signals(struct supervisor *supervisor)
         else if (info.ssi_signo == SIGHUP)
             supervise_reload(supervisor);
         else
-            supervise_stop(supervisor);
+            supervise_stop_as_asked(supervisor);
     }
+}
+
+/* Without the board no worker can be started any more: all begin anew with another one. */
+static void supervise_check_board(struct supervisor *supervisor)
+{
+    if (supervisor->stopping || node_has_board(supervisor->options.node))
+        return;
+    LOG_ERROR("shm_folder_lost", LOG_STR("folder", supervisor->options.node->paths.shm));
+    supervise_stop(supervisor);
 }
 
 static void supervise_beat(struct supervisor *supervisor, uint64_t now)
@@ -393,6 +409,7 @@ static void supervise_beat(struct supervisor *supervisor, uint64_t now)
     if (now < supervisor->beat_ms)
         return;
     supervisor->beat_ms = now + supervisor->options.limits->beat_ms;
+    supervise_check_board(supervisor);
     for (unsigned i = 0; i < supervisor->child_count; i++) {
         struct child *child = &supervisor->children[i];
         if (child->state == CHILD_STATE_STARTING || child->state == CHILD_STATE_READY)
@@ -504,6 +521,13 @@ static void supervise_add(struct supervisor *supervisor, enum proc proc, unsigne
     }
 }
 
+static int supervise_status(const struct supervisor *supervisor)
+{
+    if (supervisor->failed)
+        return 1;
+    return supervisor->is_asked_to_stop ? 0 : SUPERVISE_AGAIN;
+}
+
 int supervise_node(const struct supervise_options *options)
 {
     struct supervisor *supervisor = mem_alloc(sizeof(*supervisor));
@@ -523,7 +547,7 @@ int supervise_node(const struct supervise_options *options)
     while (supervisor->round < CHILDREN_STOP_ROUNDS)
         supervise_turn(supervisor);
     LOG_INFO("node_stopped");
-    int status = supervisor->failed ? 1 : 0;
+    int status = supervise_status(supervisor);
     if (supervisor->control)
         control_stopped(supervisor->control, supervisor->failed);
     control_close(&supervisor->control);

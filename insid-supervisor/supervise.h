@@ -17,7 +17,11 @@ struct supervise_options {
     const struct child_limits *limits;
 };
 
-/* Returns the exit status of insid: 0 stopped as asked, 1 failed. */
+#define SUPERVISE_AGAIN (-1)
+
+/* Returns the exit status of insid: 0 stopped as asked, 1 failed; or SUPERVISE_AGAIN: the node has
+ * lost what it had on tmpfs and was stopped for that. Released, locked and prepared anew, it may be
+ * supervised again. */
 int supervise_node(const struct supervise_options *options);
 
 #endif

@@ -10,10 +10,14 @@ import time
 import pytest
 
 from harness import maps, wal
+from harness.binaries import WORKERS
 from harness.client import expect
 from harness.raw import Raw, request
 from harness.wait import until
 from harness.writers import Writers
+
+
+BEHIND = [name for name in WORKERS if name != "gateway"]
 
 
 def fill(client, first, count, size=64):
@@ -243,6 +247,38 @@ def test_an_emptied_tmpfs_is_filled_again(cluster, node):
     node.start()
     check_filled(client, 100)
     client.close()
+
+
+@pytest.mark.parametrize("how", ["nothing else", "a worker ends", "all workers end"])
+def test_a_tmpfs_emptied_under_a_running_node_costs_a_restart_and_nothing_else(
+    cluster, node, how
+):
+    """As logind does (RemoveIPC) when the user logs out who started the node."""
+    cluster.allow("shm_folder_lost", "board_open_failed", "worker_start_failed")
+    cluster.allow("map_mark_failed", "child_gave_up", "apply_held")
+    client = cluster.tenant("tenant")
+    with Writers(node.http_port, client.token, patience=60) as writers:
+        position = node.log.size()
+        empty(cluster.scratch.tmpfs)
+        if how != "nothing else":
+            for name in ["storage"] if how == "a worker ends" else BEHIND:
+                node.signal_worker(name, signal.SIGKILL)
+        until(lambda: node.log.find("node_ready", position), "the node is ready again", 30)
+        node.wait_ready()
+        writers.wait_progress()
+        for name in BEHIND:
+            node.restart_worker(name, signal.SIGKILL)
+        writers.wait_progress()
+    client.close()
+    writers.check(client)
+    client.close()
+
+
+def test_a_stop_is_a_stop_also_while_a_node_begins_anew_with_another_tmpfs(cluster, node):
+    cluster.allow("shm_folder_lost", "map_mark_failed", "apply_held")
+    empty(cluster.scratch.tmpfs)
+    until(lambda: node.log.find("shm_folder_lost"), "the loss is noticed", 10)
+    assert node.stop() == 0
 
 
 # ---- damaged logs
