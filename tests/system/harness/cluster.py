@@ -72,16 +72,21 @@ class Cluster:
 
     # ---- who leads, and what all have
 
-    def status(self, node):
-        """/admin/cluster as this node answers it; None while it does not."""
+    @staticmethod
+    def _ask(node, path):
+        """The answer of one node as JSON; None when there is none."""
         client = node.root(timeout=5)
         try:
-            answer = client.cluster()
+            answer = client.get_path(path)
             return answer.json if answer.status == 200 else None
         except Dropped:
             return None
         finally:
             client.close()
+
+    def status(self, node):
+        """/admin/cluster as this node answers it; None while it does not."""
+        return self._ask(node, "/admin/cluster")
 
     def node(self, node_id):
         return next(node for node in self.nodes if node.id == node_id)
@@ -94,11 +99,8 @@ class Cluster:
         asked = nodes or self.nodes
 
         def agreed():
-            answers = [self.status(node) for node in asked]
-            names = {(answer["leader"], answer["term"]) if answer else None for answer in answers}
-            if len(names) != 1 or None in names:
-                return None
-            name = names.pop()[0]
+            names = {(self._ask(node, "/ping") or {}).get("leader") for node in asked}
+            name = names.pop() if len(names) == 1 else None
             return self.node(name) if name and name != (other_than and other_than.id) else None
 
         return until(agreed, f"{[node.id for node in asked]} agree on a leader", timeout, 0.05)
