@@ -1,6 +1,7 @@
 /* check.c - what happens when the impossible happens: one log line, then abort. */
 #include "base/check.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,13 @@ void *mem_resize(void *old, unsigned long size)
     void *memory = realloc(old, size ? size : 1);
     CHECK(memory);
     return memory;
+}
+
+void *mem_grow(void *items, unsigned *room, unsigned long item_bytes, unsigned first)
+{
+    CHECK(first > 0 && *room <= UINT_MAX / 2);
+    *room = *room > 0 ? 2 * *room : first;
+    return mem_resize(items, *room * item_bytes);
 }
 
 char *mem_copy_string(const char *text)

@@ -14,7 +14,10 @@ _Noreturn void check_failed(const char *file, int line, const char *function, co
 /* Allocation that cannot fail: out of memory is a failed check (the supervisor restarts us). */
 void *mem_alloc(unsigned long size);             /* zeroed */
 void *mem_resize(void *old, unsigned long size); /* like realloc; new bytes not zeroed */
-char *mem_copy_string(const char *text);         /* like strdup */
+/* More room for an array that is full: twice *room, or first when there is none yet. Items keep
+ * their values, new ones have none. */
+void *mem_grow(void *items, unsigned *room, unsigned long item_bytes, unsigned first);
+char *mem_copy_string(const char *text); /* like strdup */
 void *mem_copy(const void *data, unsigned long size);
 
 #endif

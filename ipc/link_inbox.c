@@ -44,10 +44,9 @@ bool link_inbox_put(struct link_inbox *inbox, struct link_event event)
 {
     pthread_mutex_lock(&inbox->mutex);
     struct link_events *filling = &inbox->filling;
-    if (filling->count == filling->capacity) {
-        filling->capacity = filling->capacity == 0 ? LINK_EVENTS_FIRST : 2 * filling->capacity;
-        filling->items = mem_resize(filling->items, filling->capacity * sizeof(struct link_event));
-    }
+    if (filling->count == filling->capacity)
+        filling->items = mem_grow(filling->items, &filling->capacity, sizeof(struct link_event),
+                                  LINK_EVENTS_FIRST);
     filling->items[filling->count++] = event;
     if (event.message != NULL)
         inbox->bytes += link_message_cost(event.message);

@@ -34,7 +34,7 @@ struct link_event {
 
 struct link_events {
     struct link_event *items;
-    size_t count, capacity;
+    unsigned count, capacity;
 };
 
 struct link_inbox {

@@ -16,6 +16,7 @@
 
 #define LOOP_RUNNERS 96 /* a link each: raft has one per gateway and worker */
 #define LOOP_EVENTS 64
+#define LOOP_TIMERS_FIRST 16
 #define LOOP_RUNNER_ROUNDS 8 /* then descriptors get their turn again */
 
 struct loop_source {
@@ -240,11 +241,9 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_ns
     if (timer->heap_slot != 0 && timer->due_ns == due_ns)
         return;
     loop_timer_clear(loop, timer);
-    if (loop->timer_count == loop->timer_capacity) {
-        loop->timer_capacity = loop->timer_capacity == 0 ? 16 : 2 * loop->timer_capacity;
-        loop->timers =
-            mem_resize((void *)loop->timers, loop->timer_capacity * sizeof(struct loop_timer *));
-    }
+    if (loop->timer_count == loop->timer_capacity)
+        loop->timers = mem_grow((void *)loop->timers, &loop->timer_capacity,
+                                sizeof(struct loop_timer *), LOOP_TIMERS_FIRST);
     timer->due_ns = due_ns;
     loop_timer_sift_up(loop, loop->timer_count++, timer);
 }

@@ -7,9 +7,9 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
-#include "shm/bytes.h"
 #include "shm/map_error.h"
 
 #define KEYS_INDEX_BYTES 8

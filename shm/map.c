@@ -15,12 +15,12 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "shm/bytes.h"
 #include "shm/map_error.h"
 
 #define MAP_FORMAT 1

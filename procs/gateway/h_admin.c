@@ -107,18 +107,18 @@ struct admin_row {
     char name[LIMIT_APIKEY_NAME_BYTES];
 };
 
+#define ADMIN_ROWS_FIRST 16
+
 struct admin_rows {
     struct admin_row *rows;
-    size_t count, capacity;
+    unsigned count, capacity;
 };
 
 static bool admin_on_key(const struct apikey_view *key, void *arg)
 {
     struct admin_rows *rows = arg;
-    if (rows->count == rows->capacity) {
-        rows->capacity = rows->capacity > 0 ? 2 * rows->capacity : 16;
-        rows->rows = mem_resize(rows->rows, rows->capacity * sizeof(*rows->rows));
-    }
+    if (rows->count == rows->capacity)
+        rows->rows = mem_grow(rows->rows, &rows->capacity, sizeof(*rows->rows), ADMIN_ROWS_FIRST);
     struct admin_row *row = &rows->rows[rows->count++];
     row->scope = key->scope;
     row->created_ms = key->created_ms;

@@ -2,9 +2,9 @@
  * Only the SHA-256 of a key is ever here. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "procs/storage/storage.h"
-#include "shm/bytes.h"
 #include "shm/map_error.h"
 
 #define APIKEY_HEAD_BYTES (SCOPE_BYTES + 16)

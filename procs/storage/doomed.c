@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "procs/storage/storage.h"
-#include "shm/bytes.h"
 #include "shm/map_error.h"
 
 #define DOOMED_RECORD_BYTES 32

@@ -1,9 +1,9 @@
 /* values.c - durable values: each carries the index of the write that set it. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "procs/storage/storage.h"
-#include "shm/bytes.h"
 #include "shm/map_error.h"
 
 #define VALUE_INDEX_BYTES 8

@@ -4,9 +4,9 @@
 #include <isa-l/crc64.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
-#include "shm/bytes.h"
 
 static const char applier_meta_hash[] = MAP_META_STATE_HASH;
 static const char applier_meta_lineage[] = "lineage";

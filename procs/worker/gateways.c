@@ -61,12 +61,9 @@ void gateways_note(struct worker *worker, const struct msg_apply *entry,
 {
     if (gateways_find(worker, entry->session) == NULL)
         return;
-    if (worker->reply_count == worker->reply_capacity) {
-        worker->reply_capacity =
-            worker->reply_capacity > 0 ? 2 * worker->reply_capacity : REPLIES_FIRST;
-        worker->replies =
-            mem_resize(worker->replies, worker->reply_capacity * sizeof(worker->replies[0]));
-    }
+    if (worker->reply_count == worker->reply_capacity)
+        worker->replies = mem_grow(worker->replies, &worker->reply_capacity,
+                                   sizeof(worker->replies[0]), REPLIES_FIRST);
     worker->replies[worker->reply_count++] = (struct worker_reply){
         .session = entry->session,
         .sequence = entry->sequence,

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "ipc/pack.h"
 #include "procs/worker/sessions_private.h"
-#include "shm/bytes.h"
 #include "shm/map_error.h"
 
 #define SESSION_KEY_BYTES 8
@@ -145,11 +145,9 @@ void session_add_group(struct session *session, struct session_group group)
         session->group_end -= session->group_start;
         session->group_start = 0;
     }
-    if (session->group_end == session->group_capacity) {
-        session->group_capacity =
-            session->group_capacity > 0 ? 2 * session->group_capacity : GROUPS_FIRST;
-        session->groups = mem_resize(session->groups, session->group_capacity * sizeof(group));
-    }
+    if (session->group_end == session->group_capacity)
+        session->groups =
+            mem_grow(session->groups, &session->group_capacity, sizeof(group), GROUPS_FIRST);
     session->groups[session->group_end++] = group;
 }
 

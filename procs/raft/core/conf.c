@@ -76,10 +76,9 @@ bool raft_conf_is_valid(const struct raft_config *config)
 void raft_conf_append(struct raft *raft, uint64_t index, const struct raft_config *config)
 {
     CHECK(raft->conf_count == 0 || index > raft_conf(raft)->index);
-    if (raft->conf_count == raft->conf_room) {
-        raft->conf_room = raft->conf_room ? raft->conf_room * 2 : CONF_ROOM_MIN;
-        raft->confs = mem_resize(raft->confs, raft->conf_room * sizeof(raft->confs[0]));
-    }
+    if (raft->conf_count == raft->conf_room)
+        raft->confs =
+            mem_grow(raft->confs, &raft->conf_room, sizeof(raft->confs[0]), CONF_ROOM_MIN);
     struct raft_conf *conf = &raft->confs[raft->conf_count++];
     conf->index = index;
     conf->config = *config;

@@ -102,10 +102,8 @@ void raft_log_append(struct raft_log *log, uint64_t term, uint32_t bytes)
     log->bytes[log->last_index - log->bytes_first] = bytes;
     if (log->run_count > 0 && log->runs[log->run_count - 1].term == term)
         return;
-    if (log->run_count == log->run_room) {
-        log->run_room = log->run_room ? log->run_room * 2 : LOG_ROOM_MIN;
-        log->runs = mem_resize(log->runs, log->run_room * sizeof(log->runs[0]));
-    }
+    if (log->run_count == log->run_room)
+        log->runs = mem_grow(log->runs, &log->run_room, sizeof(log->runs[0]), LOG_ROOM_MIN);
     log->runs[log->run_count++] = (struct raft_run){log->last_index, term};
 }
 

@@ -14,10 +14,9 @@
 
 static void raft_send_now(struct raft *raft, const struct raft_message *message)
 {
-    if (raft->message_count == raft->message_room) {
-        raft->message_room = raft->message_room ? raft->message_room * 2 : SEND_ROOM_MIN;
-        raft->messages = mem_resize(raft->messages, raft->message_room * sizeof(raft->messages[0]));
-    }
+    if (raft->message_count == raft->message_room)
+        raft->messages =
+            mem_grow(raft->messages, &raft->message_room, sizeof(raft->messages[0]), SEND_ROOM_MIN);
     raft->messages[raft->message_count++] = *message;
 }
 
@@ -25,10 +24,9 @@ static void raft_send_park(struct raft *raft, const struct raft_message *message
 {
     if (raft->parked_count == RAFT_PARKED_MAX)
         return; /* lost, as messages may be */
-    if (raft->parked_count == raft->parked_room) {
-        raft->parked_room = raft->parked_room ? raft->parked_room * 2 : SEND_ROOM_MIN;
-        raft->parked = mem_resize(raft->parked, raft->parked_room * sizeof(raft->parked[0]));
-    }
+    if (raft->parked_count == raft->parked_room)
+        raft->parked =
+            mem_grow(raft->parked, &raft->parked_room, sizeof(raft->parked[0]), SEND_ROOM_MIN);
     raft->parked[raft->parked_count++] = (struct raft_parked){.write = write, .message = *message};
 }
 

@@ -92,10 +92,9 @@ void raft_write_end(struct raft *raft)
                 raft->writes_count * sizeof(raft->writes[0]));
         raft->writes_head = 0;
     }
-    if (raft->writes_count == raft->writes_room) {
-        raft->writes_room = raft->writes_room ? raft->writes_room * 2 : WRITES_ROOM_MIN;
-        raft->writes = mem_resize(raft->writes, raft->writes_room * sizeof(raft->writes[0]));
-    }
+    if (raft->writes_count == raft->writes_room)
+        raft->writes =
+            mem_grow(raft->writes, &raft->writes_room, sizeof(raft->writes[0]), WRITES_ROOM_MIN);
     raft->writes[raft->writes_count++] =
         (struct raft_write){.number = raft->write_last,
                             .last_index = appended ? raft->log.last_index : 0,

@@ -1,6 +1,7 @@
 /* Buffers, random numbers, clocks, names, paths and the error list. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -35,6 +37,42 @@ Test(buf, grows_to_its_bound_and_no_further)
     buf_shrink(&buf, 16);
     cr_assert_eq(buf.cap, 0);
     buf_fini(&buf);
+}
+
+Test(mem, an_array_grows_by_doubling_and_keeps_its_items)
+{
+    unsigned room = 0;
+    unsigned *items = NULL;
+    for (unsigned count = 0; count < 100; count++) {
+        if (count == room)
+            items = mem_grow(items, &room, sizeof(*items), 3);
+        items[count] = count;
+    }
+    cr_assert_eq(room, 192);
+    for (unsigned i = 0; i < 100; i++)
+        cr_assert_eq(items[i], i);
+    free(items);
+}
+
+Test(mem, an_array_does_not_grow_beyond_what_its_room_can_say, .signal = SIGABRT)
+{
+    unsigned room = UINT_MAX / 2 + 1;
+    mem_grow(NULL, &room, 1, 1);
+}
+
+Test(bytes, numbers_are_little_endian_and_keys_sort_as_numbers)
+{
+    uint8_t bytes[9], other[8];
+    bytes_put_u32(bytes + 1, 0x01020304); /* at any address */
+    cr_assert_eq(memcmp(bytes + 1, "\4\3\2\1", 4), 0);
+    cr_assert_eq(bytes_get_u32(bytes + 1), 0x01020304);
+    bytes_put_u64(bytes + 1, 0x0102030405060708);
+    cr_assert_eq(memcmp(bytes + 1, "\10\7\6\5\4\3\2\1", 8), 0);
+    cr_assert_eq(bytes_get_u64(bytes + 1), 0x0102030405060708);
+    bytes_put_key_u64(bytes + 1, 255);
+    bytes_put_key_u64(other, 256);
+    cr_assert_lt(memcmp(bytes + 1, other, 8), 0);
+    cr_assert_eq(bytes_get_key_u64(other), 256);
 }
 
 Test(rng, is_repeatable_and_stays_in_bounds)

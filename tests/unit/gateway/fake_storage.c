@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "ipc/command.h"
-#include "shm/bytes.h"
 
 static void fake_put(struct fake *fake, MDB_txn *txn, const struct scope *scope, struct slice key,
                      struct slice value)

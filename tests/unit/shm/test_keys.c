@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "shm/bytes.h"
 #include "shm/map.h"
 
 static char folder[64];

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "shm/bytes.h"
 
 char applying_folder[64];
 struct applier applier;
