@@ -54,7 +54,9 @@ struct board_worker { /* written by one state worker */
      * another in its place, first takes the index back (to 0), then does so, then raises the
      * generation, and only then shows how far the new map is. */
     uint64_t applied_index;
-    uint64_t generation; /* raised when the map's file was replaced: readers reopen */
+    /* 0: no map since the node started, what lies there may be damaged: nobody reads it. Raised
+     * when there is one, and when its file was replaced: readers reopen. */
+    uint64_t generation;
     /* The highest applied index there ever was: clients may have been told of everything up to it.
      * Kept by board_write_applied, and never taken back. */
     uint64_t shown_index;

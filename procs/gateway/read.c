@@ -60,6 +60,8 @@ static bool reads_open_map(struct reads *reads)
         return true;
     map_close(&reads->map);
     reads->generation = generation;
+    if (generation == 0)
+        return false;
     int error = map_open_reader(&reads->map, reads->folder, reads->kind);
     if (error != 0 && error != E_NOT_FOUND && error != reads->open_error)
         LOG_ERROR("map_open_failed", LOG_STR("folder", reads->folder),

@@ -253,12 +253,11 @@ static void worker_open_state(struct worker *worker)
     if (store_open(&worker->map, &options) != 0)
         skel_exit(&worker->skel, 1);
     worker_check_tmpfs(worker);
-    if (map_is_fresh(worker->map)) {
-        FAILPOINT("map_made");
+    FAILPOINT("map_made");
+    if (map_is_fresh(worker->map) || board_read_generation(worker->board, kind->proc) == 0)
         board_raise_generation(worker->board, kind->proc);
-        if (store_accept(worker->folder) != 0)
-            skel_exit(&worker->skel, 1);
-    }
+    if (map_is_fresh(worker->map) && store_accept(worker->folder) != 0)
+        skel_exit(&worker->skel, 1);
     worker_open_applier(worker);
 }
 

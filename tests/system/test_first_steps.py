@@ -92,7 +92,9 @@ def test_the_installed_programs_work_from_where_they_are(installed):
 def test_an_installation_has_its_documents(installed):
     _, prefix = installed
     names = os.listdir(os.path.join(prefix, "share/doc/insi"))
-    assert {"README.md", "cluster.yaml.example"} <= set(names) and len(names) > 4
+    assert {"README.md", "cluster.yaml.example", "docs"} == set(names)
+    documents = os.path.join(binaries.SOURCE, "docs")
+    assert set(os.listdir(os.path.join(prefix, "share/doc/insi/docs"))) == set(os.listdir(documents))
 
 
 # ---- the development node

@@ -477,6 +477,7 @@ void fake_launch(struct fake *fake)
     fake_paths(fake, NULL, &paths);
     if (fake->map == NULL)
         cr_assert_eq(map_open_writer(&fake->map, paths.values, MAP_VALUES), 0);
+    board_raise_generation(fake->board, PROC_STORAGE);
     fake_open_link(fake, &fake->raft, PROC_RAFT, fake_start_id);
     for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
         fake_open_link(fake, &fake->workers[i], (enum proc)(PROC_FIRST_WORKER + i), fake_start_id);

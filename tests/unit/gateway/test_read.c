@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -81,6 +82,7 @@ TestSuite(read, .init = start, .fini = stop, .timeout = 60);
 static void make_map(void)
 {
     cr_assert_eq(map_open_writer(&writer, folder, MAP_VALUES), 0);
+    board_raise_generation(board, PROC_STORAGE);
 }
 
 static void store(uint64_t index)
@@ -264,7 +266,24 @@ static void replace_map(void)
     map_close(&writer);
     cr_assert_eq(path_remove_tree(folder), 0);
     make_map();
-    board_raise_generation(board, PROC_STORAGE);
+}
+
+/* After a power cut it may be damaged: its worker looks at it first. */
+Test(read, a_map_that_its_worker_has_not_shown_is_left_alone)
+{
+    struct look look = {0};
+    char path[sizeof(folder) + 16];
+    cr_assert_eq(map_open_writer(&writer, folder, MAP_VALUES), 0);
+    apply(7);
+    cr_assert_eq(try_read(READ_STALE, 0, &look), E_BUSY);
+    map_close(&writer);
+    snprintf(path, sizeof(path), "%s/values.mdb", folder);
+    cr_assert_eq(truncate(path, 100), 0);
+    cr_assert_eq(try_read(READ_STALE, 0, &look), E_BUSY);
+    cr_assert_eq(path_remove_tree(folder), 0);
+    make_map();
+    cr_assert_eq(try_read(READ_STALE, 0, &look), 0);
+    cr_assert_eq(look.count, 1);
 }
 
 Test(read, a_map_that_was_replaced_is_opened_anew)
