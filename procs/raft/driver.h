@@ -20,6 +20,13 @@ struct driver;
 struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *board,
                             uint64_t epoch);
 
+/* Before a planned stop of the node: leadership is handed over, then skel_yielded. */
+void driver_yield(struct driver *driver);
+
+/* The configuration was replaced: connections to peers that are made from now on show its
+ * certificates. */
+void driver_reload(struct driver *driver);
+
 /* A planned stop: what was taken is made durable and applied, then the process ends. */
 void driver_stop(struct driver *driver);
 

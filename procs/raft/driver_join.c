@@ -79,7 +79,7 @@ static void driver_log_verdict(const struct driver *driver, const struct peer *f
         break;
     case PEER_VERDICT_NAME_TAKEN:
         LOG_WARN("node_not_let_in", LOG_STR("peer", name),
-                 LOG_STR("reason", "a member of this name is alive"));
+                 LOG_STR("reason", "a member of this name still answers, or did a moment ago"));
         break;
     default:
         LOG_WARN("node_not_let_in", LOG_STR("peer", name),
@@ -242,10 +242,43 @@ static void driver_on_join_answer(struct driver *driver, const struct peer *from
     driver_stand(driver);
 }
 
+/* ---- being invited ----------------------------------------------------------------------------
+ */
+
+/* By an operator, through the leader. Who was removed begins anew; who only believes to be a member
+ * is told first what it is. */
+static enum peer_invited driver_be_invited(struct driver *driver, struct peer *from)
+{
+    const struct driver_joining *joining = &driver->joining;
+    if (driver_has_cluster(driver) && !driver_is_of(driver, peer_info(from)->cluster))
+        return PEER_INVITED_FOREIGN;
+    if (driver->leader != RAFT_NONE)
+        return PEER_INVITED_MEMBER;
+    if (joining->was_member && joining->said == PEER_VERDICT_REMOVED) {
+        driver->begins_anew = true;
+        return PEER_INVITED_STARTS;
+    }
+    driver_ask_to_join(driver, from);
+    return joining->was_member ? PEER_INVITED_MEMBER : PEER_INVITED_COMES;
+}
+
+static void driver_on_invite(struct driver *driver, struct peer *from, struct unpack *body)
+{
+    struct pack *pack;
+    if (unpack_end(body) != 0)
+        return;
+    LOG_INFO("node_invited", LOG_STR("peer", peer_info(from)->name));
+    enum peer_invited answer = driver_be_invited(driver, from);
+    if (peer_begin(from, PEER_INVITE_ANSWER, &pack) != 0)
+        return; /* it asks again */
+    peer_invite_answer_pack(pack, answer);
+    peer_end(from);
+}
+
 /* ---- letting others in ------------------------------------------------------------------------
  */
 
-static bool driver_is_active(const struct driver *driver, uint64_t id)
+bool driver_is_active(const struct driver *driver, uint64_t id)
 {
     struct raft_peer_status peers[RAFT_MEMBERS_MAX];
     uint32_t count = raft_peers(driver->raft, driver_now_ns(driver), peers);
@@ -289,20 +322,25 @@ static bool driver_make_member(struct member *member, const struct peer_info *in
     return peer_address_split(member->raft_address, host, port) == 0 && member->http_address[0];
 }
 
-static enum peer_verdict driver_admit(struct driver *driver, const struct peer *from)
+static enum peer_verdict driver_judge_new(struct driver *driver, const struct peer_info *info)
 {
-    const struct peer_info *info = peer_info(from);
     const struct member *old = members_named(&driver->members, slice_text(info->name));
     struct member member;
     if (old)
         return driver_replace(driver, old);
     if (driver->members.count == RAFT_MEMBERS_MAX || !driver_make_member(&member, info))
         return PEER_VERDICT_FULL;
-    if (driver_change(driver, RAFT_CHANGE_ADD, &member) != RAFT_TAKEN)
-        return PEER_VERDICT_WAIT;
-    LOG_INFO("member_added", LOG_STR("member", member.name), LOG_U64("raft_id", member.id),
-             LOG_STR("address", member.raft_address));
     return PEER_VERDICT_ACCEPTED;
+}
+
+/* When another change is under way nothing happens: it asks again until it hears the leader. */
+static void driver_admit(struct driver *driver, const struct peer_info *info)
+{
+    struct member member;
+    CHECK(driver_make_member(&member, info));
+    if (driver_change(driver, RAFT_CHANGE_ADD, &member) == RAFT_TAKEN)
+        LOG_INFO("member_added", LOG_STR("member", member.name), LOG_U64("raft_id", member.id),
+                 LOG_STR("address", member.raft_address));
 }
 
 static enum peer_verdict driver_judge(struct driver *driver, const struct peer *from, bool has_log)
@@ -320,7 +358,7 @@ static enum peer_verdict driver_judge(struct driver *driver, const struct peer *
         return PEER_VERDICT_ACCEPTED;
     if (driver->stopping)
         return PEER_VERDICT_WAIT;
-    return has_log ? PEER_VERDICT_REMOVED : driver_admit(driver, from);
+    return has_log ? PEER_VERDICT_REMOVED : driver_judge_new(driver, info);
 }
 
 /* ---- members that have moved ------------------------------------------------------------------
@@ -369,6 +407,7 @@ static const char *driver_leader_address(const struct driver *driver)
 static void driver_on_join(struct driver *driver, struct peer *from, struct unpack *body)
 {
     struct peer_join_answer answer;
+    uint64_t from_id = peer_info(from)->id;
     struct pack *pack;
     bool has_log;
     if (peer_join_decode(&has_log, body) != 0)
@@ -381,6 +420,9 @@ static void driver_on_join(struct driver *driver, struct peer *from, struct unpa
         return; /* it asks again */
     peer_join_answer_pack(pack, &answer);
     peer_end(from);
+    /* only now: the answer, which names the cluster, has to be there before its log is */
+    if (answer.verdict == PEER_VERDICT_ACCEPTED && !members_find(&driver->members, from_id))
+        driver_admit(driver, peer_info(from));
 }
 
 void driver_join_on_message(struct driver *driver, struct peer *from, enum peer_message number,
@@ -393,8 +435,11 @@ void driver_join_on_message(struct driver *driver, struct peer *from, enum peer_
     case PEER_JOIN_ANSWER:
         driver_on_join_answer(driver, from, body);
         break;
+    case PEER_INVITE:
+        driver_on_invite(driver, from, body);
+        break;
     default:
-        unpack_refuse(body);
+        driver_on_invite_answer(driver, from, body);
     }
 }
 

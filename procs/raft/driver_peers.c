@@ -83,6 +83,14 @@ static void driver_on_peer_message(void *arg, struct peer *from, enum peer_messa
     case PEER_DISK:
         driver_forward_on_message(driver, from, number, body);
         break;
+    case PEER_STATUS_ASK:
+    case PEER_STATUS_ANSWER:
+        driver_status_on_message(driver, from, number, body);
+        break;
+    case PEER_CHANGE:
+    case PEER_CHANGE_ANSWER:
+        driver_change_on_message(driver, from, number, body);
+        break;
     case PEER_CLOCK_ASK:
     case PEER_CLOCK_ANSWER:
         driver_clock_on_message(driver, from, number, body);
@@ -126,6 +134,7 @@ static void driver_on_peer_down(void *arg, struct peer *peer)
     struct driver *driver = arg;
     driver_tell_core(driver, peer, false);
     driver_tell_gateways(driver);
+    driver_changes_lose_peer(driver, peer);
     driver_snapshot_peer_gone(driver, peer);
 }
 
@@ -134,6 +143,7 @@ static void driver_on_peer_heard(void *arg, struct peer *peer)
 {
     struct driver *driver = arg;
     driver_note_full(driver, peer_info(peer)->id, false);
+    driver_changes_lose_peer(driver, peer);
     if (peer_info(peer)->id == driver->leader)
         driver_tell_gateways_again(driver);
 }

@@ -32,6 +32,46 @@ struct driver_joining { /* driver_join.c */
     uint64_t told_ns;       /* when it was logged */
 };
 
+#define DRIVER_STATUS_ASKS                                                                         \
+    64                    /* of gateways, at the leader; beyond: answered with what is known here */
+#define DRIVER_CHANGES 16 /* beyond: E_BUSY */
+
+struct driver_status_ask { /* driver_status.c */
+    uint64_t id;           /* 0: free */
+    uint64_t due_ns;
+    struct reads_origin origin;
+};
+
+enum driver_change_stage {
+    DRIVER_CHANGE_FREE,
+    DRIVER_CHANGE_PASSED_ON,   /* to the leader */
+    DRIVER_CHANGE_BEGINNING,   /* the core has not taken it yet */
+    DRIVER_CHANGE_COMMITTING,  /* it has */
+    DRIVER_CHANGE_INVITING,    /* the node is asked to ask */
+    DRIVER_CHANGE_HANDING_OVER /* leadership */
+};
+
+struct driver_change_origin { /* where the answer goes */
+    bool is_peer;
+    uint64_t node; /* its raft id; else a gateway's */
+    uint32_t gateway, connection;
+    uint64_t id; /* theirs */
+};
+
+struct driver_change { /* driver_change.c */
+    enum driver_change_stage stage;
+    struct driver_change_origin origin;
+    enum msg_change_kind kind;
+    char name[LIMIT_NODE_ID_BYTES], address[MSG_ADDRESS_BYTES];
+    uint64_t due_ns; /* to be answered */
+    uint64_t term;   /* in which it was asked for */
+    uint64_t target; /* raft id of the member, or of whom it was passed on to */
+    uint64_t passed_id;
+    bool is_met; /* INVITING: it could be spoken to */
+    uint64_t next_ns;
+    enum peer_invited invited; /* what it said last */
+};
+
 struct driver {
     struct skel *skel;
     struct loop *loop;
@@ -58,6 +98,20 @@ struct driver {
     struct peers *peers;
     struct peer_append received; /* the APPEND that is being stepped */
     struct driver_joining joining;
+    struct {
+        struct driver_status_ask asks[DRIVER_STATUS_ASKS];
+        uint64_t last_id;
+        struct loop_timer timer;
+    } status;
+    struct {
+        struct driver_change list[DRIVER_CHANGES];
+        uint64_t last_id;
+        bool is_any;
+        struct loop_timer timer;
+    } changes;
+    bool is_transferring; /* leadership, as asked for */
+    bool is_yielding;     /* the supervisor waits for this node not to lead */
+    bool begins_anew;     /* at the end of this turn */
     struct apply apply;
     struct snapshots snapshots;
     uint64_t installing; /* index of the snapshot behind which the log is begun anew; 0: none */
@@ -126,6 +180,7 @@ void driver_join_on_up(struct driver *driver, struct peer *peer);
 void driver_join_on_message(struct driver *driver, struct peer *from, enum peer_message number,
                             struct unpack *body);
 void driver_renew_addresses(struct driver *driver); /* of a member that has moved, in the log */
+bool driver_is_active(const struct driver *driver, uint64_t id); /* at the leader: it answers */
 bool driver_is_member(const struct driver *driver); /* of the newest config in the log */
 /* A change of the members; names and addresses go with it. */
 enum raft_refusal driver_change(struct driver *driver, enum raft_change_kind kind,
@@ -150,6 +205,26 @@ void driver_on_tick_timer(void *arg);
 void driver_clock_on_leader(struct driver *driver);
 void driver_clock_on_message(struct driver *driver, struct peer *from, enum peer_message number,
                              struct unpack *body);
+
+/* driver_status.c */
+void driver_on_gateway_asks_status(void *arg, const struct reads_origin *origin);
+void driver_on_status_timer(void *arg);
+void driver_status_on_message(struct driver *driver, struct peer *from, enum peer_message number,
+                              struct unpack *body);
+
+/* driver_change.c */
+void driver_on_gateway_changes(void *arg, const struct reads_origin *origin,
+                               const struct msg_change *msg);
+void driver_on_change_timer(void *arg);
+void driver_change_on_message(struct driver *driver, struct peer *from, enum peer_message number,
+                              struct unpack *body);
+void driver_on_invite_answer(struct driver *driver, const struct peer *from, struct unpack *body);
+void driver_changes_lose_peer(struct driver *driver, const struct peer *peer);
+void driver_serve_changes(struct driver *driver); /* at the end of a turn */
+
+/* driver_discard.c: ends the process, whose next life has no log. At a start: does so. */
+_Noreturn void driver_discard(struct driver *driver);
+void driver_finish_discard(struct driver *driver);
 
 /* driver_base.c: finds where the log goes on from a snapshot, and takes the members of then. Begins
  * the log anew if it does not lead to the newest one. */

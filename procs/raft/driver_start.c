@@ -278,11 +278,14 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     driver->timer = (struct loop_timer){.fire = driver_on_timer, .arg = driver};
     driver->stop_timer = (struct loop_timer){.fire = driver_on_stop_timer, .arg = driver};
     driver->tick_timer = (struct loop_timer){.fire = driver_on_tick_timer, .arg = driver};
+    driver->status.timer = (struct loop_timer){.fire = driver_on_status_timer, .arg = driver};
+    driver->changes.timer = (struct loop_timer){.fire = driver_on_change_timer, .arg = driver};
     driver->load_timer = (struct loop_timer){.fire = driver_on_load_timer, .arg = driver};
     driver->trim.timer = (struct loop_timer){.fire = driver_on_trim_timer, .arg = driver};
     disk_guard_init(&driver->guard, skel->paths.data);
     proposals_init(&driver->proposals);
     buf_init(&driver->scratch, LIMIT_ENTRY_BYTES);
+    driver_finish_discard(driver);
     driver_open_log(driver, &state);
     driver_note_identity(driver, &state);
     driver_open_snapshots(driver, &state);

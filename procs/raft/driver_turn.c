@@ -159,7 +159,11 @@ static void driver_on_failed(void *arg, int error)
 
 void driver_hook_gateways(struct driver *driver, struct gateways_hooks *hooks)
 {
-    *hooks = (struct gateways_hooks){driver_on_gateway_proposes, driver_on_gateway_asks, driver};
+    *hooks = (struct gateways_hooks){.propose = driver_on_gateway_proposes,
+                                     .ask = driver_on_gateway_asks,
+                                     .ask_cluster = driver_on_gateway_asks_status,
+                                     .change = driver_on_gateway_changes,
+                                     .arg = driver};
 }
 
 void driver_hook_workers(struct driver *driver, struct apply_hooks *hooks)
@@ -207,8 +211,12 @@ void driver_on_turn_end(void *arg)
     driver_propose(driver);
     wal_flush(driver->wal);
     driver_ask(driver);
+    if (driver->changes.is_any)
+        driver_serve_changes(driver);
     driver_tell_peers(driver);
     peers_flush(driver->peers);
+    if (driver->begins_anew)
+        driver_discard(driver);
     if (!driver->stopping)
         snapshots_consider(&driver->snapshots);
     apply_pump(&driver->apply);
@@ -239,6 +247,20 @@ void driver_on_stop_timer(void *arg)
     if (done || now_ns >= driver->stop_deadline_ns)
         driver_finish(driver); /* what is queued is still written: wal_close does */
     loop_timer_set(driver->loop, &driver->stop_timer, now_ns + DRIVER_STOP_LOOK_NS);
+}
+
+/* From now on this node does not stand for election. */
+void driver_yield(struct driver *driver)
+{
+    struct raft_event event = {.kind = RAFT_EVENT_STOP};
+    driver_propose(driver);
+    driver->is_yielding = true;
+    driver_step(driver, &event);
+}
+
+void driver_reload(struct driver *driver)
+{
+    (void)peers_reload(driver->peers, &driver->skel->config);
 }
 
 void driver_stop(struct driver *driver)

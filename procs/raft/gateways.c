@@ -31,16 +31,41 @@ static void gateways_on_propose(struct gateways_link *from, struct unpack *body)
     gateways_refuse(gateways, &origin, E_BAD_COMMAND);
 }
 
+static struct reads_origin gateways_origin(const struct gateways_link *from, uint64_t id)
+{
+    return (struct reads_origin){.gateway = (uint32_t)(from - from->gateways->links),
+                                 .connection = from->connection,
+                                 .id = id};
+}
+
 static void gateways_on_read_index(struct gateways_link *from, struct unpack *body)
 {
     struct gateways *gateways = from->gateways;
     struct msg_read_index ask;
     if (msg_read_index_decode(&ask, body) != 0)
         return;
-    const struct reads_origin origin = {.gateway = (uint32_t)(from - gateways->links),
-                                        .connection = from->connection,
-                                        .id = ask.id};
+    const struct reads_origin origin = gateways_origin(from, ask.id);
     gateways->hooks.ask(gateways->hooks.arg, &origin);
+}
+
+static void gateways_on_cluster_ask(struct gateways_link *from, struct unpack *body)
+{
+    struct gateways *gateways = from->gateways;
+    struct msg_cluster_ask ask;
+    if (msg_cluster_ask_decode(&ask, body) != 0)
+        return;
+    const struct reads_origin origin = gateways_origin(from, ask.id);
+    gateways->hooks.ask_cluster(gateways->hooks.arg, &origin);
+}
+
+static void gateways_on_change(struct gateways_link *from, struct unpack *body)
+{
+    struct gateways *gateways = from->gateways;
+    struct msg_change change;
+    if (msg_change_decode(&change, body) != 0)
+        return;
+    const struct reads_origin origin = gateways_origin(from, change.id);
+    gateways->hooks.change(gateways->hooks.arg, &origin, &change);
 }
 
 static void gateways_on_message(void *arg, enum msg type, struct unpack *body)
@@ -51,6 +76,12 @@ static void gateways_on_message(void *arg, enum msg type, struct unpack *body)
         break;
     case MSG_READ_INDEX:
         gateways_on_read_index(arg, body);
+        break;
+    case MSG_CLUSTER_ASK:
+        gateways_on_cluster_ask(arg, body);
+        break;
+    case MSG_CHANGE:
+        gateways_on_change(arg, body);
         break;
     default:
         unpack_refuse(body);
@@ -127,6 +158,22 @@ void gateways_answer(struct gateways *gateways, const struct reads_origin *origi
     struct link *link = gateways_find(gateways, origin->gateway, origin->connection);
     if (link)
         gateways_check_sent(msg_read_index_reply_send(link, &reply));
+}
+
+void gateways_show_cluster(struct gateways *gateways, const struct reads_origin *origin,
+                           const struct msg_cluster_answer *answer)
+{
+    struct link *link = gateways_find(gateways, origin->gateway, origin->connection);
+    if (link)
+        gateways_check_sent(msg_cluster_answer_send(link, answer));
+}
+
+void gateways_answer_change(struct gateways *gateways, const struct reads_origin *origin,
+                            const struct msg_change_answer *answer)
+{
+    struct link *link = gateways_find(gateways, origin->gateway, origin->connection);
+    if (link)
+        gateways_check_sent(msg_change_answer_send(link, answer));
 }
 
 /* ---- opening and closing ----------------------------------------------------------------------

@@ -15,6 +15,8 @@ struct gateways_hooks {
     /* The entry is well-formed, its bytes are borrowed. */
     void (*propose)(void *arg, const struct proposal_origin *origin, struct slice entry);
     void (*ask)(void *arg, const struct reads_origin *origin);
+    void (*ask_cluster)(void *arg, const struct reads_origin *origin);
+    void (*change)(void *arg, const struct reads_origin *origin, const struct msg_change *msg);
     void *arg;
 };
 
@@ -55,6 +57,12 @@ void gateways_refuse_session(struct gateways *gateways, const struct msg_refuse 
 /* error: 0 or E_NO_LEADER */
 void gateways_answer(struct gateways *gateways, const struct reads_origin *origin, int error,
                      uint64_t index);
+
+/* The ids of the answers are the origin's. */
+void gateways_show_cluster(struct gateways *gateways, const struct reads_origin *origin,
+                           const struct msg_cluster_answer *answer);
+void gateways_answer_change(struct gateways *gateways, const struct reads_origin *origin,
+                            const struct msg_change_answer *answer);
 
 bool gateways_are_idle(struct gateways *gateways); /* all that was said has left this process */
 

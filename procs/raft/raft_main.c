@@ -24,6 +24,18 @@ static void raft_on_stop(void *arg)
     driver_stop(process->driver);
 }
 
+static void raft_on_yield(void *arg)
+{
+    struct raft_process *process = arg;
+    driver_yield(process->driver);
+}
+
+static void raft_on_reload(void *arg)
+{
+    struct raft_process *process = arg;
+    driver_reload(process->driver);
+}
+
 int main(int argc, char **argv)
 {
     static struct raft_process process;
@@ -41,7 +53,10 @@ int main(int argc, char **argv)
     uint64_t epoch = board_raise_epoch(process.board);
     process.loop = loop_new();
     process.driver = driver_start(skel, process.loop, process.board, epoch);
-    skel_set_hooks(skel, &(struct skel_hooks){.on_stop = raft_on_stop, .arg = &process});
+    skel_set_hooks(skel, &(struct skel_hooks){.on_stop = raft_on_stop,
+                                              .on_reload = raft_on_reload,
+                                              .on_yield = raft_on_yield,
+                                              .arg = &process});
     skel_attach(skel, process.loop);
     skel_ready(skel);
     loop_run(process.loop);
