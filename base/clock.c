@@ -33,7 +33,7 @@ uint64_t clock_wall_ms(void)
 {
     if (!clock_context.read_environment) {
         const char *offset = getenv("INSI_TEST_WALL_OFFSET_MS");
-        clock_context.wall_offset_ms += offset ? strtoll(offset, NULL, 10) : 0;
+        clock_context.wall_offset_ms = offset ? strtoll(offset, NULL, 10) : 0;
         clock_context.read_environment = true;
     }
     struct timespec now;
@@ -41,11 +41,6 @@ uint64_t clock_wall_ms(void)
     int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / (int64_t)NS_PER_MS;
     ms += clock_context.wall_offset_ms;
     return ms > 0 ? (uint64_t)ms : 0;
-}
-
-void clock_shift_wall_ms(int64_t offset_ms)
-{
-    clock_context.wall_offset_ms += offset_ms;
 }
 
 void clock_format_rfc3339(uint64_t wall_ms, char *out)

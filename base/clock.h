@@ -17,9 +17,8 @@ uint64_t clock_boot_ns(void);
 uint64_t clock_boot_ms(void);
 uint64_t clock_wall_ms(void); /* ms since 1970-01-01 UTC; 0 for anything before */
 
-/* Shifts this process's wall clock, for tests of nodes whose clocks disagree. The environment
- * variable INSI_TEST_WALL_OFFSET_MS, read at the first call of clock_wall_ms, does the same. */
-void clock_shift_wall_ms(int64_t offset_ms);
+/* The environment variable INSI_TEST_WALL_OFFSET_MS, read at the first call of clock_wall_ms,
+ * shifts this process's wall clock: for tests of nodes whose clocks disagree. */
 
 /* RFC 3339 in UTC with milliseconds: "2026-11-24T08:15:30.123Z"; the last moment of the year 9999
  * for all that lies behind it. out holds CLOCK_RFC3339_BYTES. */

@@ -24,7 +24,6 @@ struct helper {
     struct loop *loop;
     int wake_fd;
     pthread_t thread;
-    unsigned given; /* the loop's: jobs whose done is still to come */
 
     pthread_mutex_t mutex;
     pthread_cond_t work;
@@ -98,7 +97,6 @@ static void helper_on_finished(void *arg)
         pthread_mutex_unlock(&helper->mutex);
         if (job == NULL)
             return;
-        helper->given--;
         job->done(job);
     }
 }
@@ -138,16 +136,10 @@ void helper_free(struct helper **helper_pointer)
 
 void helper_give(struct helper *helper, struct helper_job *job)
 {
-    helper->given++;
     pthread_mutex_lock(&helper->mutex);
     helper_list_add(&helper->waiting, job);
     pthread_cond_signal(&helper->work);
     pthread_mutex_unlock(&helper->mutex);
-}
-
-bool helper_is_idle(const struct helper *helper)
-{
-    return helper->given == 0;
 }
 
 /* Both are wishes: a system that does not grant them is only less smooth. Linux has both per

@@ -26,7 +26,6 @@ struct helper *helper_new(struct loop *loop);
 void helper_free(struct helper **helper);
 
 void helper_give(struct helper *helper, struct helper_job *job);
-bool helper_is_idle(const struct helper *helper); /* no job whose done is still to come */
 
 /* For a job: from now on this thread takes processor and disk only when others leave them. */
 void helper_stand_back(void);

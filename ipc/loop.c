@@ -1,12 +1,11 @@
-/* loop.c - see loop.h. epoll for descriptors, one eventfd for loop_wake, a binary heap of timers
- * whose earliest member is epoll's timeout. */
+/* loop.c - see loop.h. epoll for descriptors, a binary heap of timers whose
+ * earliest member is epoll's timeout. */
 #include "ipc/loop.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -33,7 +32,7 @@ struct loop_runner {
 };
 
 struct loop {
-    int epoll_fd, wake_fd;
+    int epoll_fd;
     bool stopped, again;
     uint64_t now_ns;
     struct loop_source **sources; /* by descriptor */
@@ -47,21 +46,11 @@ struct loop {
 
 /* ---- descriptors ---- */
 
-static void loop_on_wake(void *arg)
-{
-    struct loop *loop = arg;
-    uint64_t count;
-    ssize_t got = read(loop->wake_fd, &count, sizeof(count));
-    CHECK(got == (ssize_t)sizeof(count) || errno == EAGAIN);
-}
-
 struct loop *loop_new(void)
 {
     struct loop *loop = mem_alloc(sizeof(*loop));
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK(loop->epoll_fd >= 0 && loop->wake_fd >= 0);
-    CHECK(loop_add_fd(loop, loop->wake_fd, loop_on_wake, loop) == 0);
+    CHECK(loop->epoll_fd >= 0);
     loop->now_ns = clock_boot_ns();
     return loop;
 }
@@ -88,7 +77,6 @@ void loop_free(struct loop **loop_pointer)
         loop->timers[i]->heap_slot = 0;
     free((void *)loop->sources);
     free((void *)loop->timers);
-    close(loop->wake_fd);
     close(loop->epoll_fd);
     free(loop);
 }
@@ -265,13 +253,6 @@ static void loop_fire_timers(struct loop *loop)
 uint64_t loop_now_ns(const struct loop *loop)
 {
     return loop->now_ns;
-}
-
-void loop_wake(struct loop *loop)
-{
-    uint64_t one = 1;
-    ssize_t put = write(loop->wake_fd, &one, sizeof(one));
-    CHECK(put == (ssize_t)sizeof(one) || errno == EAGAIN); /* EAGAIN: awake as it is */
 }
 
 static int loop_wait(struct loop *loop, struct epoll_event *events)

@@ -2,7 +2,8 @@
  *
  * One turn: wait until the next timer or event, dispatch every ready descriptor, fire due timers,
  * then call every runner in order of registration (links flush there: batching costs no timer).
- * Nothing polls: without events and timers the process sleeps. Single-threaded, but for loop_wake.
+ * Nothing polls: without events and timers the process sleeps. Single-threaded: whoever has
+ * something to say from another thread writes to a descriptor of his own (ipc/helper.h).
  * The gateway runs h2o's loop instead and hosts link descriptors there.
  */
 #ifndef INSI_IPC_LOOP_H
@@ -42,7 +43,6 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_ns
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 
 uint64_t loop_now_ns(const struct loop *loop); /* boot time at the start of this turn */
-void loop_wake(struct loop *loop);             /* from any thread: take another turn now */
 void loop_run(struct loop *loop);              /* until loop_stop */
 void loop_stop(struct loop *loop);
 

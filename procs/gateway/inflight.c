@@ -591,8 +591,3 @@ unsigned inflight_open_count(const struct inflight *inflight)
 {
     return inflight->open_count;
 }
-
-bool inflight_leader_is_known(const struct inflight *inflight)
-{
-    return inflight->leader_is_known;
-}

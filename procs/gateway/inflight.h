@@ -115,6 +115,5 @@ uint64_t inflight_session(const struct inflight *inflight);
 
 unsigned
 inflight_open_count(const struct inflight *inflight); /* proposals, without the session's */
-bool inflight_leader_is_known(const struct inflight *inflight);
 
 #endif

@@ -76,14 +76,11 @@ Test(helper, jobs_run_elsewhere_in_order_and_their_ends_come_in_the_loop)
 {
     struct helper *helper = begin();
     struct work works[20];
-    cr_assert(helper_is_idle(helper));
     for (unsigned i = 0; i < 20; i++) {
         works[i] = work_of(i);
         helper_give(helper, &works[i].job);
     }
-    cr_assert(!helper_is_idle(helper));
     run_until(20);
-    cr_assert(helper_is_idle(helper));
     for (unsigned i = 0; i < 20; i++) {
         cr_assert_eq(ran[i], i);
         cr_assert_eq(done[i], i);

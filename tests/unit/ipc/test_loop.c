@@ -1,7 +1,6 @@
 /* The event loop: timers, descriptors, runners, waking. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -250,6 +249,11 @@ Test(loop, a_descriptor_is_watched_for_writing_only_as_long_as_it_is_wanted)
 
 static unsigned runner_calls[3], runner_wishes;
 
+static void fire_nothing(void *arg)
+{
+    (void)arg;
+}
+
 static void run_first(void *arg)
 {
     (void)arg;
@@ -276,7 +280,8 @@ Test(loop, runners_end_every_turn_and_again_means_before_sleeping)
     loop_run(loop);
     cr_assert_eq(runner_calls[1], 1, "the turn that stops is finished");
     runner_wishes = 100; /* more than the rounds of one turn: descriptors get a chance between */
-    loop_wake(loop);
+    struct loop_timer first = {.fire = fire_nothing};
+    loop_timer_set(loop, &first, clock_boot_ns());
     loop_timer_set(loop, &timer, clock_boot_ns() + 50 * NS_PER_MS);
     loop_run(loop);
     cr_assert_eq(runner_wishes, 0);
@@ -302,34 +307,4 @@ Test(loop, runners_are_bounded)
     for (int i = 0; i < 96; i++)
         cr_assert_eq(loop_add_runner(loop, run_first, NULL), 0);
     cr_assert_eq(loop_add_runner(loop, run_first, NULL), E_BUSY);
-}
-
-/* ---- waking ---- */
-
-static unsigned woken_turns;
-
-static void count_turn(void *arg)
-{
-    (void)arg;
-    if (++woken_turns == 3)
-        loop_stop(loop);
-}
-
-static void *wake_from_thread(void *arg)
-{
-    const unsigned *turns = arg;
-    (void)turns;
-    for (int i = 0; i < 100000; i++)
-        loop_wake(loop);
-    return NULL;
-}
-
-Test(loop, another_thread_can_wake_it)
-{
-    pthread_t thread;
-    cr_assert_eq(loop_add_runner(loop, count_turn, NULL), 0);
-    cr_assert_eq(pthread_create(&thread, NULL, wake_from_thread, &woken_turns), 0);
-    loop_run(loop);
-    cr_assert_eq(pthread_join(thread, NULL), 0);
-    cr_assert_eq(woken_turns, 3);
 }
