@@ -151,12 +151,13 @@ static void apply_on_applied(struct apply_stream *stream, struct unpack *body)
         return;
     }
     stream->state_hash = applied.state_hash;
-    if (applied.checkpoint_index > stream->checkpoint_index) {
-        stream->checkpoint_index = applied.checkpoint_index;
-        stream->checkpoint_hash = applied.checkpoint_hash;
-    }
     apply_note_progress(stream);
     apply_judge(apply);
+    if (applied.checkpoint_index <= stream->checkpoint_index)
+        return;
+    stream->checkpoint_index = applied.checkpoint_index;
+    apply->hooks.checkpoint(apply->hooks.arg, stream->worker, applied.checkpoint_index,
+                            applied.checkpoint_hash);
 }
 
 static void apply_on_propose(struct apply_stream *stream, struct unpack *body)

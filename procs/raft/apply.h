@@ -34,6 +34,8 @@ struct apply_hooks {
     /* A worker's part of the snapshot that apply_snapshot_begin asked for. error: as it says, or
      * E_PEER_DOWN, or E_INVALID for one that does not keep to the conversation. */
     void (*part_made)(void *arg, enum proc worker, const struct msg_snapshot_made *made);
+    /* A worker's state hash at an index that is a multiple of RAFT_CHECKPOINT. */
+    void (*checkpoint)(void *arg, enum proc worker, uint64_t index, uint64_t hash);
     void *arg;
 };
 
@@ -64,8 +66,8 @@ struct apply_stream {
     size_t bytes;             /* of the batch being sent */
     uint64_t last_index;      /* likewise */
 
-    uint64_t state_hash; /* at cursor.applied_index */
-    uint64_t checkpoint_index, checkpoint_hash;
+    uint64_t state_hash;       /* at cursor.applied_index */
+    uint64_t checkpoint_index; /* the last one since it resumed; 0: none */
 
     enum apply_part part;
     bool lacks_snapshot;  /* it waits to be told which one to load */
@@ -121,8 +123,11 @@ void apply_snapshot_end(struct apply *apply);
 void apply_install(struct apply *apply, uint64_t index);
 /* Asks choose again for the workers that wait. */
 void apply_offer_snapshot(struct apply *apply);
-/* What a worker shows is wrong: it loads whatever choose says, however far it is. */
-void apply_replace_state(struct apply *apply, enum proc worker);
+/* Whether any worker waits for one. */
+bool apply_lacks_snapshot(const struct apply *apply);
+/* What a worker shows is wrong, if it has passed this checkpoint since it resumed: it throws its
+ * state away and begins anew, from the log or from whatever choose says. False: it has not. */
+bool apply_rebuild(struct apply *apply, enum proc worker, uint64_t checkpoint_index);
 
 struct apply_status {
     uint64_t applied_index;

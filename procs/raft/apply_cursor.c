@@ -52,6 +52,12 @@ void apply_cursor_install(struct apply_cursor *cursor, uint64_t index)
     cursor->ceiling = index;
 }
 
+void apply_cursor_load(struct apply_cursor *cursor, uint64_t index)
+{
+    if (index > cursor->ceiling)
+        cursor->ceiling = index;
+}
+
 void apply_cursor_down(struct apply_cursor *cursor)
 {
     cursor->is_flowing = false;

@@ -49,6 +49,9 @@ void apply_cursor_down(struct apply_cursor *cursor);
 /* The log was begun anew behind index: that is what workers will have. */
 void apply_cursor_install(struct apply_cursor *cursor, uint64_t index);
 
+/* It is told to load a snapshot of this index, and may have applied as much from now on. */
+void apply_cursor_load(struct apply_cursor *cursor, uint64_t index);
+
 bool apply_cursor_has_room(const struct apply_cursor *cursor);
 /* Everything up to last_index was sent. */
 void apply_cursor_sent(struct apply_cursor *cursor, uint64_t last_index, size_t bytes,

@@ -102,6 +102,7 @@ void apply_stream_load(struct apply_stream *stream)
     if (stream->lacks_snapshot)
         return;
     stream->loads_index = load.index;
+    apply_cursor_load(&stream->cursor, load.index);
     LOG_INFO("worker_sent_to_load", LOG_STR("worker", proc_name(stream->worker)),
              LOG_U64("applied_index", applied_index), LOG_U64("snapshot_index", load.index));
     apply_check_sent(msg_snapshot_load_send(stream->link, &load));
@@ -125,13 +126,24 @@ void apply_offer_snapshot(struct apply *apply)
             apply_stream_load(&apply->streams[i]);
 }
 
-void apply_replace_state(struct apply *apply, enum proc worker)
+bool apply_lacks_snapshot(const struct apply *apply)
+{
+    bool lacks = false;
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
+        lacks |= apply->streams[i].lacks_snapshot;
+    return lacks;
+}
+
+bool apply_rebuild(struct apply *apply, enum proc worker, uint64_t checkpoint_index)
 {
     struct apply_stream *stream = &apply->streams[PROC_WORKER_SLOT(worker)];
-    if (!link_is_up(stream->link))
-        return; /* its RESUME will bring it here again */
-    apply_stream_load(stream);
+    if (!stream->cursor.is_flowing || stream->checkpoint_index < checkpoint_index)
+        return false;
+    apply_check_sent(msg_rebuild_send(stream->link));
+    apply_cursor_down(&stream->cursor);
+    apply_stream_lose_part(stream);
     apply_judge(apply);
+    return true;
 }
 
 /* A worker that is not there now finds itself behind the log's beginning when it resumes. */

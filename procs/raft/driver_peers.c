@@ -101,6 +101,7 @@ static void driver_on_peer_message(void *arg, struct peer *from, enum peer_messa
     case PEER_SNAPSHOT_ABORT:
     case PEER_SNAPSHOT_WANTED:
     case PEER_STATE_HASH:
+    case PEER_STATE_DIFFERS:
         driver_on_snapshot_message(driver, from, number, body);
         break;
     default:
@@ -143,6 +144,7 @@ static void driver_on_peer_heard(void *arg, struct peer *peer)
 {
     struct driver *driver = arg;
     driver_note_full(driver, peer_info(peer)->id, false);
+    driver_snapshot_peer_heard(driver, peer);
     driver_changes_lose_peer(driver, peer);
     if (peer_info(peer)->id == driver->leader)
         driver_tell_gateways_again(driver);

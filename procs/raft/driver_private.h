@@ -16,10 +16,14 @@
 #include "procs/raft/members.h"
 #include "procs/raft/peer_append.h"
 #include "procs/raft/peers.h"
+#include "procs/raft/snapshot_receive.h"
+#include "procs/raft/snapshot_send.h"
 #include "procs/raft/snapshots.h"
+#include "procs/raft/state_check.h"
 #include "procs/raft/wal.h"
 
-#define DRIVER_LOAD_NS 1000000000ull /* between two tries of a worker to load a snapshot */
+#define DRIVER_LOAD_NS 1000000000ull  /* between two tries of a worker to load a snapshot */
+#define DRIVER_LACK_NS 60000000000ull /* between two lines that say that there is none */
 
 struct driver_joining { /* driver_join.c */
     struct loop_timer timer;
@@ -72,6 +76,35 @@ struct driver_change { /* driver_change.c */
     enum peer_invited invited; /* what it said last */
 };
 
+enum driver_sending_state {
+    DRIVER_NO_SENDING,
+    DRIVER_WAITS, /* its turn has not come */
+    DRIVER_SENDS,
+    DRIVER_SENT /* well or not; the core is to be told */
+};
+
+struct driver_sending { /* driver_transfer.c: a snapshot to one member */
+    struct driver *driver;
+    uint64_t to; /* raft id; RAFT_NONE: this place is free */
+    enum driver_sending_state state;
+    bool for_core; /* it asked for it, and is told of its end */
+    struct snapshot_send *send;
+    uint64_t index, due_ns;
+    int error;
+};
+
+struct driver_transfers {
+    struct helper *helper; /* reads what is sent; made when it is needed first */
+    struct driver_sending sends[RAFT_MEMBERS_MAX];
+    struct loop_timer timer;
+    uint64_t last; /* number of the last transfer */
+    uint64_t term; /* in which they were begun */
+    bool doubts;   /* a snapshot that was found damaged over there is looked at here */
+    struct snapshot_receive receive;
+    struct state_check *check;
+    uint64_t open_told_ns; /* no line on states that differ before that */
+};
+
 struct driver {
     struct skel *skel;
     struct loop *loop;
@@ -114,8 +147,10 @@ struct driver {
     bool begins_anew;     /* at the end of this turn */
     struct apply apply;
     struct snapshots snapshots;
+    struct driver_transfers transfers;
     uint64_t installing; /* index of the snapshot behind which the log is begun anew; 0: none */
     struct loop_timer load_timer;
+    uint64_t lack_told_ns;               /* no line on the lack of a snapshot before that */
     char load_path[SNAPSHOT_PATH_BYTES]; /* of the file that a worker is told to load */
     struct gateways gateways;
     struct proposals proposals;
@@ -248,13 +283,22 @@ void driver_cut_log(struct driver *driver); /* as far as it is not needed */
 void driver_install(struct driver *driver, const struct raft_update *update);
 void driver_on_reset(struct driver *driver, uint64_t index);
 void driver_on_load_timer(void *arg);
-/* Between nodes: a PEER_SNAPSHOT_* or PEER_STATE_HASH message, whose body is consumed to its end or
- * refused; the core wants peers to be sent the newest snapshot; a peer cannot be spoken to any
- * more. */
+
+/* driver_transfer.c: between nodes */
+void driver_transfer_init(struct driver *driver);
+void driver_transfer_close(struct driver *driver);
+/* A PEER_SNAPSHOT_* or PEER_STATE_* message, whose body is consumed to its end or refused; the core
+ * wants peers to be sent the newest snapshot; a peer cannot be spoken to any more, or speaks on a
+ * new connection. */
 void driver_on_snapshot_message(struct driver *driver, struct peer *from, enum peer_message number,
                                 struct unpack *body);
 void driver_send_snapshots(struct driver *driver, const struct raft_update *update);
 void driver_snapshot_peer_gone(struct driver *driver, struct peer *peer);
+void driver_snapshot_peer_heard(struct driver *driver, struct peer *peer);
+void driver_send_on(struct driver *driver); /* there is another snapshot */
+void driver_ask_for_snapshot(
+    struct driver *driver); /* the leader, for one that leads to this log */
+void driver_on_checkpoint(void *arg, enum proc worker, uint64_t index, uint64_t hash);
 
 /* driver_start.c */
 /* This node alone is to be a cluster: its id is made durable, and the core begins with it. */

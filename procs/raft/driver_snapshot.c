@@ -115,6 +115,7 @@ void driver_cut_log(struct driver *driver)
 static void driver_on_snapshot_made(void *arg)
 {
     driver_cut_log(arg);
+    driver_send_on(arg);
 }
 
 void driver_hook_snapshots(struct driver *driver, struct snapshots_hooks *hooks)
@@ -149,13 +150,19 @@ bool driver_on_worker_lacks(void *arg, enum proc worker, uint64_t applied_index,
 /* Nothing here leads to what the log holds. A node that is alone has nobody to ask. */
 void driver_lack_snapshot(struct driver *driver, enum proc worker, uint64_t applied_index)
 {
-    bool is_alone = driver->skel->config.node_count == 1;
-    LOG_ERROR("snapshot_missing", LOG_STR("worker", proc_name(worker)),
-              LOG_U64("applied_index", applied_index),
-              LOG_U64("first_index", wal_first_index(driver->wal)),
-              LOG_STR("reason", "no snapshot that can be used leads to the log's beginning"));
+    bool is_alone = driver->skel->config.node_count == 1 && driver->members.count <= 1;
+    uint64_t now_ns = loop_now_ns(driver->loop);
+    if (now_ns >= driver->lack_told_ns) {
+        driver->lack_told_ns = now_ns + DRIVER_LACK_NS;
+        LOG_ERROR("snapshot_missing", LOG_STR("worker", proc_name(worker)),
+                  LOG_U64("applied_index", applied_index),
+                  LOG_U64("first_index", wal_first_index(driver->wal)),
+                  LOG_STR("reason", "no snapshot that can be used leads to the log's beginning"));
+    }
     if (is_alone)
         driver_give_up(driver, E_CORRUPT);
+    driver_ask_for_snapshot(driver);
+    loop_timer_set(driver->loop, &driver->load_timer, now_ns + DRIVER_LOAD_NS);
 }
 
 void driver_on_load_timer(void *arg)
@@ -201,6 +208,8 @@ void driver_install(struct driver *driver, const struct raft_update *update)
     snapshots_drop(&driver->snapshots);
     driver->installing = update->install_index;
     driver->members = newest->members;
+    driver->members_are_new = true;
+    driver->joining.was_member |= driver_is_member(driver);
     cluster_clock_note(&driver->clock, newest->stamp_ms);
     wal_reset(driver->wal, update->install_index, update->install_term);
     wal_flush(driver->wal);
@@ -219,29 +228,4 @@ void driver_on_reset(struct driver *driver, uint64_t index)
     FAILPOINT("install_told");
     LOG_INFO("snapshot_installed", LOG_U64("index", index));
     driver_step(driver, &event);
-}
-
-/* ---- between nodes ----------------------------------------------------------------------------
- */
-
-void driver_on_snapshot_message(struct driver *driver, struct peer *from, enum peer_message number,
-                                struct unpack *body)
-{
-    (void)driver;
-    LOG_DEBUG("snapshot_message_dropped", LOG_STR("peer", peer_info(from)->name),
-              LOG_STR("message", peer_message_name((int)number)));
-    body->at = body->end;
-}
-
-void driver_send_snapshots(struct driver *driver, const struct raft_update *update)
-{
-    (void)driver;
-    for (uint32_t i = 0; i < update->snapshot_peer_count; i++)
-        LOG_WARN("snapshot_not_sent", LOG_U64("raft_id", update->snapshot_peers[i]));
-}
-
-void driver_snapshot_peer_gone(struct driver *driver, struct peer *peer)
-{
-    (void)driver;
-    (void)peer;
 }

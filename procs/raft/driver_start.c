@@ -289,6 +289,7 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     driver_open_log(driver, &state);
     driver_note_identity(driver, &state);
     driver_open_snapshots(driver, &state);
+    driver_transfer_init(driver);
     driver_find_base(driver, &state, &base);
     bool may_found = driver_may_found(driver, &state);
     if (may_found && (state.identity.founder || skel->config.node_count == 1)) {

@@ -175,6 +175,7 @@ void driver_hook_workers(struct driver *driver, struct apply_hooks *hooks)
                                   .choose = driver_on_worker_lacks,
                                   .loaded = driver_on_worker_loaded,
                                   .part_made = driver_on_part_made,
+                                  .checkpoint = driver_on_checkpoint,
                                   .arg = driver};
 }
 
@@ -229,6 +230,7 @@ void driver_on_turn_end(void *arg)
 
 static _Noreturn void driver_finish(struct driver *driver)
 {
+    driver_transfer_close(driver);
     snapshots_close(&driver->snapshots);
     gateways_close(&driver->gateways);
     apply_close(&driver->apply);

@@ -29,6 +29,14 @@ const struct snapshot *snapshots_leading_to(const struct snapshots *snapshots, u
     return newest && newest->index + 1 >= first_index ? newest : NULL;
 }
 
+const struct snapshot *snapshots_find(const struct snapshots *snapshots, uint64_t index)
+{
+    for (size_t i = 0; i < snapshots->list.count; i++)
+        if (snapshots->list.items[i]->index == index)
+            return snapshots->list.items[i];
+    return NULL;
+}
+
 uint64_t snapshots_period_bytes(const struct snapshots *snapshots)
 {
     const struct snapshot *newest = snapshots_newest(snapshots);
@@ -146,6 +154,24 @@ void snapshots_set_damaged(struct snapshots *snapshots, uint64_t index)
         list->damaged++;
         snapshots->is_wanted = true;
         snapshots_give(snapshots, step, snapshots_run_damaged, snapshots_free_job);
+        return;
+    }
+}
+
+void snapshots_distrust(struct snapshots *snapshots)
+{
+    while (snapshots->list.count > 0)
+        snapshots_set_damaged(snapshots, snapshots->list.items[0]->index);
+    snapshots_drop(snapshots);
+}
+
+void snapshots_give_up_one(struct snapshots *snapshots, uint64_t index)
+{
+    for (size_t i = 0; i < snapshots->list.count; i++) {
+        if (snapshots->list.items[i]->index != index)
+            continue;
+        snapshots_remove(snapshots, index);
+        snapshots_take_out(snapshots, i);
         return;
     }
 }
@@ -288,6 +314,12 @@ void snapshots_consider(struct snapshots *snapshots)
     snapshots->state = SNAPSHOTS_PREPARING;
     snapshots->step.bytes = newest ? snapshot_bytes(newest) : 0;
     snapshots_give(snapshots, &snapshots->step, snapshots_run_begin, snapshots_on_prepared);
+}
+
+void snapshots_want(struct snapshots *snapshots)
+{
+    snapshots->is_wanted = true;
+    loop_run_again(snapshots->loop);
 }
 
 void snapshots_note_log(struct snapshots *snapshots, uint64_t bytes)

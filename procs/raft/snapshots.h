@@ -84,6 +84,8 @@ const struct snapshot *snapshots_leading_to(const struct snapshots *snapshots,
 
 /* So many bytes more in the log. */
 void snapshots_note_log(struct snapshots *snapshots, uint64_t bytes);
+/* One is needed, however little the log has grown. */
+void snapshots_want(struct snapshots *snapshots);
 /* At the end of a turn: begins one if it is due. */
 void snapshots_consider(struct snapshots *snapshots);
 void snapshots_drop(struct snapshots *snapshots); /* what is being made */
@@ -94,10 +96,14 @@ void snapshots_on_part(struct snapshots *snapshots, enum proc worker,
 
 /* Another one is on the disk under its name (received); the snapshot is taken over. */
 void snapshots_add(struct snapshots *snapshots, struct snapshot *snapshot);
+const struct snapshot *snapshots_find(const struct snapshots *snapshots, uint64_t index); /* NULL */
+void snapshots_give_up_one(struct snapshots *snapshots, uint64_t index); /* it is not needed */
 /* Gives up all that are older than index: the log does not lead on from them. */
 void snapshots_remove_below(struct snapshots *snapshots, uint64_t index);
 /* One was found damaged: it is kept under another name and used no more. */
 void snapshots_set_damaged(struct snapshots *snapshots, uint64_t index);
+/* The state that they were made of is not what it should be: likewise, all of them. */
+void snapshots_distrust(struct snapshots *snapshots);
 
 /* How much the log may grow between two. */
 uint64_t snapshots_period_bytes(const struct snapshots *snapshots);

@@ -1,0 +1,578 @@
+/* driver_transfer.c - snapshots between nodes, and whether the nodes' states agree
+ * (docs/snapshots.md).
+ *
+ *   1. The leader sends its newest snapshot to whom the core names, for their log has been cut off,
+ *      and to whoever asks because it has none that leads to its own log's beginning. Some at a
+ *      time; the others wait. The core hears of each end, well or not, and asks again.
+ *   2. A follower takes one from the leader of its term. When it is in place the core decides: the
+ *      log begins anew behind it, or it is one of what the log holds and is kept beside it, or it
+ * is of no use.
+ *   3. Every node tells the leader its workers' hashes at checkpoints. Who differs from the
+ *      majority throws that worker's state and its own snapshots away, and makes the state anew
+ * from its log; if that does not reach back far enough it asks for a snapshot.
+ */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "procs/raft/driver_private.h"
+
+#define DRIVER_SENDS_AT_ONCE 4
+#define DRIVER_RESEND_NS NS_PER_S            /* after one that failed */
+#define DRIVER_RESEND_FULL_NS (5 * NS_PER_S) /* for want of room over there */
+#define DRIVER_OPEN_NS (60 * NS_PER_S)       /* between two lines on states that differ */
+
+/* ---- who is sent one --------------------------------------------------------------------------
+ */
+
+static struct driver_sending *driver_find_sending(struct driver *driver, uint64_t id)
+{
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+        if (driver->transfers.sends[i].to == id)
+            return &driver->transfers.sends[i];
+    return NULL;
+}
+
+static void driver_serve_soon(struct driver *driver, uint64_t due_ns)
+{
+    struct loop_timer *timer = &driver->transfers.timer;
+    if (timer->due_ns == 0 || due_ns < timer->due_ns)
+        loop_timer_set(driver->loop, timer, due_ns);
+}
+
+static void driver_want_sent(struct driver *driver, uint64_t id, bool for_core)
+{
+    struct driver_sending *sending = driver_find_sending(driver, id);
+    if (!sending) {
+        sending = driver_find_sending(driver, RAFT_NONE);
+        if (!sending)
+            return; /* one for each member there can be: who is none asks again */
+        *sending = (struct driver_sending){.driver = driver, .to = id, .state = DRIVER_WAITS};
+    }
+    sending->for_core |= for_core;
+    driver_serve_soon(driver, loop_now_ns(driver->loop));
+}
+
+static void driver_set_sent(struct driver_sending *sending, int error)
+{
+    struct driver *driver = sending->driver;
+    uint64_t wait_ns = error == E_STORAGE_FULL ? DRIVER_RESEND_FULL_NS : DRIVER_RESEND_NS;
+    if (error == 0 || error == E_PEER_DOWN)
+        wait_ns = 0;
+    snapshot_send_cancel(&sending->send);
+    sending->state = DRIVER_SENT;
+    sending->error = error;
+    sending->due_ns = loop_now_ns(driver->loop) + wait_ns;
+    driver_serve_soon(driver, sending->due_ns);
+}
+
+/* ---- what is said -----------------------------------------------------------------------------
+ */
+
+/* 0: write the elements, then peer_end. */
+static int driver_say(struct driver *driver, uint64_t to, enum peer_message number,
+                      struct pack **pack, struct peer **peer)
+{
+    *peer = peers_by_id(driver->peers, to);
+    return *peer ? peer_begin(*peer, number, pack) : E_PEER_DOWN;
+}
+
+static int driver_say_offer(void *arg, const struct peer_snapshot_offer *offer)
+{
+    struct driver_sending *sending = arg;
+    struct pack *pack;
+    struct peer *peer;
+    int error = driver_say(sending->driver, sending->to, PEER_SNAPSHOT_OFFER, &pack, &peer);
+    if (error)
+        return error;
+    peer_snapshot_offer_pack(pack, offer);
+    peer_end(peer);
+    return 0;
+}
+
+static int driver_say_chunk(void *arg, const struct peer_snapshot_chunk *chunk)
+{
+    struct driver_sending *sending = arg;
+    struct pack *pack;
+    struct peer *peer;
+    int error = driver_say(sending->driver, sending->to, PEER_SNAPSHOT_CHUNK, &pack, &peer);
+    if (error)
+        return error;
+    peer_snapshot_chunk_pack(pack, chunk);
+    peer_end(peer);
+    return 0;
+}
+
+static int driver_say_abort(struct driver *driver, uint64_t to,
+                            const struct peer_snapshot_abort *abort)
+{
+    struct pack *pack;
+    struct peer *peer;
+    int error = driver_say(driver, to, PEER_SNAPSHOT_ABORT, &pack, &peer);
+    if (error)
+        return error;
+    peer_snapshot_abort_pack(pack, abort);
+    peer_end(peer);
+    return 0;
+}
+
+static int driver_on_send_aborts(void *arg, const struct peer_snapshot_abort *abort)
+{
+    struct driver_sending *sending = arg;
+    return driver_say_abort(sending->driver, sending->to, abort);
+}
+
+/* ---- sending ----------------------------------------------------------------------------------
+ */
+
+struct driver_doubt { /* whether what was sent is damaged here, or only what arrived */
+    struct helper_job job;
+    struct driver *driver;
+    struct snapshot *snapshot;
+    const char *folder;
+    int error;
+};
+
+static void driver_run_doubt(struct helper_job *job)
+{
+    struct driver_doubt *doubt = (struct driver_doubt *)job;
+    helper_stand_back();
+    for (unsigned i = 0; i < PROC_WORKER_COUNT && doubt->error == 0; i++)
+        doubt->error =
+            snapshot_store_verify(doubt->folder, NULL, doubt->snapshot, SNAPSHOT_PROC(i));
+}
+
+static void driver_on_doubt_settled(struct helper_job *job)
+{
+    struct driver_doubt *doubt = (struct driver_doubt *)job;
+    struct driver *driver = doubt->driver;
+    if (doubt->error == E_CORRUPT)
+        snapshots_set_damaged(&driver->snapshots, doubt->snapshot->index);
+    driver->transfers.doubts = false;
+    free(doubt->snapshot);
+    free(doubt);
+}
+
+static void driver_doubt_snapshot(struct driver *driver, uint64_t index)
+{
+    const struct snapshot *snapshot = snapshots_find(&driver->snapshots, index);
+    if (!snapshot || driver->transfers.doubts)
+        return;
+    struct driver_doubt *doubt = mem_alloc(sizeof(*doubt));
+    doubt->job = (struct helper_job){.run = driver_run_doubt, .done = driver_on_doubt_settled};
+    doubt->driver = driver;
+    doubt->snapshot = mem_copy(snapshot, sizeof(*snapshot));
+    doubt->folder = driver->skel->paths.snapshots;
+    driver->transfers.doubts = true;
+    helper_give(driver->transfers.helper, &doubt->job);
+}
+
+static void driver_on_send_ended(void *arg, int error)
+{
+    struct driver_sending *sending = arg;
+    sending->index = snapshot_send_index(sending->send);
+    if (error == E_CORRUPT)
+        driver_doubt_snapshot(sending->driver, sending->index);
+    driver_set_sent(sending, error);
+}
+
+static void driver_begin_sending(struct driver_sending *sending, const struct snapshot *snapshot)
+{
+    struct driver *driver = sending->driver;
+    struct driver_transfers *transfers = &driver->transfers;
+    if (!transfers->helper)
+        transfers->helper = helper_new(driver->loop);
+    const struct snapshot_send_options options = {.folder = driver->skel->paths.snapshots,
+                                                  .snapshot = snapshot,
+                                                  .transfer = ++transfers->last,
+                                                  .term = driver->term,
+                                                  .loop = driver->loop,
+                                                  .helper = transfers->helper,
+                                                  .hooks = {.offer = driver_say_offer,
+                                                            .chunk = driver_say_chunk,
+                                                            .abort = driver_on_send_aborts,
+                                                            .ended = driver_on_send_ended,
+                                                            .arg = sending}};
+    sending->state = DRIVER_SENDS;
+    sending->send = snapshot_send_new(&options);
+}
+
+static void driver_begin_waiting(struct driver *driver)
+{
+    const struct snapshot *newest = snapshots_newest(&driver->snapshots);
+    struct driver_sending *sends = driver->transfers.sends;
+    unsigned busy = 0;
+    if (!newest || driver->stopping) { /* goes on when there is one */
+        snapshots_want(&driver->snapshots);
+        return;
+    }
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+        busy += sends[i].state == DRIVER_SENDS ? 1 : 0;
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX && busy < DRIVER_SENDS_AT_ONCE; i++) {
+        if (sends[i].state != DRIVER_WAITS)
+            continue;
+        driver_begin_sending(&sends[i], newest);
+        busy++;
+    }
+}
+
+/* Tells the core what has ended, and begins what waits. */
+static void driver_on_transfer_timer(void *arg)
+{
+    struct driver *driver = arg;
+    uint64_t now_ns = loop_now_ns(driver->loop);
+    bool waits = false;
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
+        struct driver_sending *sending = &driver->transfers.sends[i];
+        waits |= sending->state == DRIVER_WAITS;
+        if (sending->state != DRIVER_SENT)
+            continue;
+        if (sending->due_ns > now_ns) {
+            driver_serve_soon(driver, sending->due_ns);
+            continue;
+        }
+        struct raft_event event = {.kind = RAFT_EVENT_SNAPSHOT_SENT};
+        event.snapshot_sent.peer = sending->to;
+        event.snapshot_sent.index = sending->index;
+        event.snapshot_sent.ok = sending->error == 0;
+        bool for_core = sending->for_core;
+        *sending = (struct driver_sending){0};
+        if (for_core)
+            driver_step(driver, &event);
+    }
+    if (waits)
+        driver_begin_waiting(driver);
+}
+
+void driver_send_snapshots(struct driver *driver, const struct raft_update *update)
+{
+    for (uint32_t i = 0; i < update->snapshot_peer_count; i++)
+        driver_want_sent(driver, update->snapshot_peers[i], true);
+}
+
+void driver_send_on(struct driver *driver)
+{
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+        if (driver->transfers.sends[i].state == DRIVER_WAITS)
+            driver_serve_soon(driver, loop_now_ns(driver->loop));
+}
+
+/* Another one leads now, and sends what is to be sent. */
+static void driver_stop_sending(struct driver *driver)
+{
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
+        struct driver_sending *sending = &driver->transfers.sends[i];
+        snapshot_send_cancel(&sending->send);
+        *sending = (struct driver_sending){0};
+    }
+}
+
+/* ---- receiving --------------------------------------------------------------------------------
+ */
+
+static void driver_on_receive_acks(void *arg, uint64_t to, const struct peer_snapshot_ack *ack)
+{
+    struct pack *pack;
+    struct peer *peer;
+    if (driver_say(arg, to, PEER_SNAPSHOT_ACK, &pack, &peer) != 0)
+        return;
+    peer_snapshot_ack_pack(pack, ack);
+    peer_end(peer);
+    loop_run_again(((struct driver *)arg)->loop);
+}
+
+static void driver_on_receive_aborts(void *arg, uint64_t to,
+                                     const struct peer_snapshot_abort *abort)
+{
+    (void)driver_say_abort(arg, to, abort);
+    loop_run_again(((struct driver *)arg)->loop);
+}
+
+static bool driver_has_voter(const struct members *members)
+{
+    for (uint32_t i = 0; i < members->count; i++)
+        if (members->list[i].voter)
+            return true;
+    return false;
+}
+
+static int driver_on_offer_judged(void *arg, uint64_t from, uint64_t term,
+                                  const struct snapshot *snapshot)
+{
+    const struct driver *driver = arg;
+    bool is_led = driver->role == RAFT_LEADER && driver->term >= term;
+    if (from == RAFT_NONE || from == driver->raft_id || !driver_has_voter(&snapshot->members))
+        return E_INVALID;
+    if (memcmp(snapshot->cluster, driver->cluster, sizeof(snapshot->cluster)) != 0)
+        return E_FOREIGN;
+    if (term < driver->term || is_led)
+        return E_NO_LEADER;
+    if (driver->stopping || driver->installing)
+        return E_BUSY;
+    if (snapshots_find(&driver->snapshots, snapshot->index))
+        return E_EXISTS;
+    if (snapshot->index > driver->apply.commit_index)
+        return 0;
+    if (!apply_lacks_snapshot(&driver->apply))
+        return E_EXISTS; /* and more than that */
+    return snapshot->index + 1 >= wal_first_index(driver->wal) ? 0 : E_NOT_FOUND;
+}
+
+/* Rule 2. */
+static void driver_on_snapshot_received(void *arg, uint64_t from, uint64_t term,
+                                        struct snapshot *snapshot)
+{
+    struct driver *driver = arg;
+    uint64_t index = snapshot->index, snapshot_term = snapshot->term;
+    struct raft_config config;
+    struct raft_event event = {.kind = RAFT_EVENT_SNAPSHOT_RECEIVED};
+    FAILPOINT("received_named");
+    event.snapshot_received.from = from;
+    event.snapshot_received.leader_term = term;
+    event.snapshot_received.index = index;
+    event.snapshot_received.term = snapshot_term;
+    event.snapshot_received.config = &config;
+    event.snapshot_received.config_index = snapshot->config_index;
+    members_to_config(&snapshot->members, &config);
+    if (snapshots_find(&driver->snapshots, index)) {
+        free(snapshot); /* made here meanwhile */
+        return;
+    }
+    snapshots_add(&driver->snapshots, snapshot);
+    if (driver->role != RAFT_LEADER || driver->term < term)
+        driver_step(driver, &event);
+    loop_run_again(driver->loop);
+    if (driver->installing == index)
+        return;
+    if (raft_term_at(driver->raft, index) == snapshot_term) {
+        apply_offer_snapshot(&driver->apply);
+        return;
+    }
+    LOG_INFO("snapshot_of_no_use", LOG_U64("index", index), LOG_U64("term", snapshot_term));
+    snapshots_give_up_one(&driver->snapshots, index);
+}
+
+void driver_ask_for_snapshot(struct driver *driver)
+{
+    struct pack *pack;
+    struct peer *leader;
+    if (driver->role == RAFT_LEADER || snapshot_receive_is_busy(&driver->transfers.receive) ||
+        driver_say(driver, driver->leader, PEER_SNAPSHOT_WANTED, &pack, &leader) != 0)
+        return; /* asked again in a second */
+    peer_snapshot_wanted_pack(pack, wal_first_index(driver->wal) - 1);
+    peer_end(leader);
+    loop_run_again(driver->loop);
+}
+
+static void driver_on_wanted(struct driver *driver, uint64_t from, struct unpack *body)
+{
+    const struct snapshot *newest = snapshots_newest(&driver->snapshots);
+    uint64_t index;
+    if (peer_snapshot_wanted_decode(&index, body) != 0 || driver->role != RAFT_LEADER)
+        return;
+    if (newest && newest->index >= index)
+        driver_want_sent(driver, from, false);
+    else
+        snapshots_want(&driver->snapshots); /* it asks again */
+}
+
+/* ---- state hashes -----------------------------------------------------------------------------
+ */
+
+/* Rule 3. */
+static void driver_rebuild(struct driver *driver, const struct peer_state_hash *right)
+{
+    if (!apply_rebuild(&driver->apply, right->worker, right->index))
+        return; /* on its way already */
+    LOG_ERROR("state_differs", LOG_STR("worker", proc_name(right->worker)),
+              LOG_U64("index", right->index), LOG_U64("hash_of_majority", right->hash),
+              LOG_STR("reason", "this worker's state is not that of the other nodes; it is thrown "
+                                "away and made anew"));
+    snapshots_distrust(&driver->snapshots);
+}
+
+static void driver_on_state_differs(void *arg, uint64_t id, const struct peer_state_hash *right)
+{
+    struct driver *driver = arg;
+    const struct member *member = members_find(&driver->members, id);
+    struct pack *pack;
+    struct peer *peer;
+    LOG_ERROR("state_of_member_differs", LOG_STR("member", member ? member->name : ""),
+              LOG_STR("worker", proc_name(right->worker)), LOG_U64("index", right->index));
+    if (id == driver->raft_id) {
+        driver_rebuild(driver, right);
+        return;
+    }
+    if (driver_say(driver, id, PEER_STATE_DIFFERS, &pack, &peer) != 0)
+        return; /* the next checkpoint will differ as well */
+    peer_state_hash_pack(pack, right);
+    peer_end(peer);
+}
+
+static void driver_on_state_open(void *arg, const struct peer_state_hash *one,
+                                 const struct peer_state_hash *other)
+{
+    struct driver *driver = arg;
+    uint64_t now_ns = loop_now_ns(driver->loop);
+    if (now_ns < driver->transfers.open_told_ns)
+        return;
+    driver->transfers.open_told_ns = now_ns + DRIVER_OPEN_NS;
+    LOG_ERROR("states_differ", LOG_STR("worker", proc_name(one->worker)),
+              LOG_U64("index", one->index), LOG_U64("hash", one->hash),
+              LOG_U64("other_hash", other->hash),
+              LOG_STR("reason", "nodes differ, and no majority says which one is right"));
+}
+
+void driver_on_checkpoint(void *arg, enum proc worker, uint64_t index, uint64_t hash)
+{
+    struct driver *driver = arg;
+    const struct peer_state_hash state = {worker, index, hash};
+    struct pack *pack;
+    struct peer *leader;
+    if (driver->role == RAFT_LEADER) {
+        state_check_note(driver->transfers.check, &driver->members, driver->raft_id, &state);
+        return;
+    }
+    if (driver_say(driver, driver->leader, PEER_STATE_HASH, &pack, &leader) != 0)
+        return; /* the next one will do */
+    peer_state_hash_pack(pack, &state);
+    peer_end(leader);
+}
+
+static void driver_on_state_message(struct driver *driver, uint64_t from, enum peer_message number,
+                                    struct unpack *body)
+{
+    struct peer_state_hash state;
+    if (peer_state_hash_decode(&state, body) != 0)
+        return;
+    if (number == PEER_STATE_HASH && driver->role == RAFT_LEADER)
+        state_check_note(driver->transfers.check, &driver->members, from, &state);
+    else if (number == PEER_STATE_DIFFERS && from == driver->leader)
+        driver_rebuild(driver, &state);
+}
+
+/* ---- messages ---------------------------------------------------------------------------------
+ */
+
+static void driver_on_ack(struct driver *driver, uint64_t from, struct unpack *body)
+{
+    struct peer_snapshot_ack ack;
+    struct driver_sending *sending = driver_find_sending(driver, from);
+    if (peer_snapshot_ack_decode(&ack, body) != 0 || !sending || !sending->send)
+        return;
+    if (snapshot_send_on_ack(sending->send, &ack) != 0)
+        unpack_refuse(body);
+}
+
+static void driver_on_chunk(struct driver *driver, uint64_t from, struct unpack *body)
+{
+    struct peer_snapshot_chunk chunk;
+    if (peer_snapshot_chunk_decode(&chunk, body) != 0)
+        return;
+    (void)snapshot_receive_on_chunk(&driver->transfers.receive, from, &chunk); /* answered */
+}
+
+static void driver_on_abort(struct driver *driver, uint64_t from, struct unpack *body)
+{
+    struct peer_snapshot_abort abort;
+    struct driver_sending *sending = driver_find_sending(driver, from);
+    if (peer_snapshot_abort_decode(&abort, body) != 0)
+        return;
+    snapshot_receive_on_abort(&driver->transfers.receive, from, &abort);
+    if (sending && sending->send)
+        snapshot_send_on_abort(sending->send, &abort);
+}
+
+void driver_on_snapshot_message(struct driver *driver, struct peer *from, enum peer_message number,
+                                struct unpack *body)
+{
+    uint64_t id = peer_info(from)->id;
+    struct peer_snapshot_offer offer;
+    switch (number) {
+    case PEER_SNAPSHOT_OFFER:
+        if (peer_snapshot_offer_decode(&offer, body) == 0)
+            snapshot_receive_on_offer(&driver->transfers.receive, id, &offer);
+        break;
+    case PEER_SNAPSHOT_CHUNK:
+        driver_on_chunk(driver, id, body);
+        break;
+    case PEER_SNAPSHOT_ACK:
+        driver_on_ack(driver, id, body);
+        break;
+    case PEER_SNAPSHOT_ABORT:
+        driver_on_abort(driver, id, body);
+        break;
+    case PEER_SNAPSHOT_WANTED:
+        driver_on_wanted(driver, id, body);
+        break;
+    default:
+        driver_on_state_message(driver, id, number, body);
+    }
+}
+
+void driver_snapshot_peer_gone(struct driver *driver, struct peer *peer)
+{
+    struct driver_sending *sending = driver_find_sending(driver, peer_info(peer)->id);
+    if (!sending || sending->to == RAFT_NONE)
+        return;
+    if (sending->send)
+        snapshot_send_on_peer_gone(sending->send);
+    else if (sending->state == DRIVER_WAITS)
+        driver_set_sent(sending, E_PEER_DOWN);
+}
+
+void driver_snapshot_peer_heard(struct driver *driver, struct peer *peer)
+{
+    snapshot_receive_on_peer_gone(&driver->transfers.receive, peer_info(peer)->id);
+}
+
+/* ---- life -------------------------------------------------------------------------------------
+ */
+
+/* Runs before the end of the turn: what it says leaves with it. */
+static void driver_on_transfer_turn(void *arg)
+{
+    struct driver *driver = arg;
+    struct driver_transfers *transfers = &driver->transfers;
+    bool leads = driver->role == RAFT_LEADER;
+    if (!leads || transfers->term != driver->term) {
+        driver_stop_sending(driver);
+        if (transfers->term != driver->term)
+            state_check_forget(transfers->check);
+        transfers->term = driver->term;
+        return;
+    }
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+        if (transfers->sends[i].send)
+            snapshot_send_go_on(transfers->sends[i].send);
+}
+
+void driver_transfer_init(struct driver *driver)
+{
+    struct driver_transfers *transfers = &driver->transfers;
+    const struct snapshot_receive_hooks receive = {.ack = driver_on_receive_acks,
+                                                   .abort = driver_on_receive_aborts,
+                                                   .judge = driver_on_offer_judged,
+                                                   .received = driver_on_snapshot_received,
+                                                   .arg = driver};
+    const struct state_check_hooks check = {driver_on_state_differs, driver_on_state_open, driver};
+    transfers->timer = (struct loop_timer){.fire = driver_on_transfer_timer, .arg = driver};
+    transfers->check = state_check_new(&check);
+    CHECK(loop_add_runner(driver->loop, driver_on_transfer_turn, driver) == 0);
+    snapshot_receive_init(&transfers->receive, driver->skel->paths.snapshots, driver->loop,
+                          &receive);
+}
+
+void driver_transfer_close(struct driver *driver)
+{
+    struct driver_transfers *transfers = &driver->transfers;
+    loop_timer_clear(driver->loop, &transfers->timer);
+    helper_free(&transfers->helper);
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+        snapshot_send_free(&transfers->sends[i].send);
+    snapshot_receive_fini(&transfers->receive);
+    state_check_free(&transfers->check);
+}
