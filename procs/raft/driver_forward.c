@@ -112,8 +112,9 @@ void driver_lead_on(struct driver *driver)
 {
     struct pack *pack;
     driver_tell_gateways_again(driver);
-    for (struct peer *peer = NULL; (peer = peers_next(driver->peers, peer));) {
-        if (peer_begin(peer, PEER_FORWARD_AGAIN, &pack) == 0)
+    for (uint32_t i = 0; i < driver->members.count; i++) {
+        struct peer *peer = peers_by_id(driver->peers, driver->members.list[i].id);
+        if (peer && peer_begin(peer, PEER_FORWARD_AGAIN, &pack) == 0)
             peer_end(peer);
     }
 }
