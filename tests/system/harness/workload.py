@@ -153,14 +153,13 @@ class Workload:
 
     # ---- while they run
 
-    def since(self, moment, nodes=None):
-        """Operations of clients of these nodes (all) that were called or ended after a moment."""
+    def ended(self, since=0.0, nodes=None):
+        """Operations of clients of these nodes (all) that ended after a moment."""
         names = {node.id for node in nodes or self.nodes}
         return [
             one
             for one in self.history.snapshot()
-            if one.node in names
-            and (one.invoked >= moment or one.returned is None or one.returned >= moment)
+            if one.node in names and one.returned is not None and one.returned >= since
         ]
 
     def wait_progress(self, nodes=None, each=3, timeout=30.0):
@@ -190,16 +189,13 @@ class Workload:
 
     def slowest(self, since=0.0, nodes=None):
         """Seconds of the slowest answered operation."""
-        times = [
-            one.returned - one.invoked
-            for one in self.since(since, nodes)
-            if one.returned is not None and one.error != "dropped"
-        ]
+        ended = self.ended(since, nodes)
+        times = [one.returned - one.invoked for one in ended if one.error != "dropped"]
         return max(times, default=0.0)
 
     def check_no_errors(self, nodes=None, since=0.0):
         """For faults that clients of these nodes may see as latency only."""
-        bad = [one for one in self.since(since, nodes) if one.outcome != OK]
+        bad = [one for one in self.ended(since, nodes) if one.outcome != OK]
         assert not bad, f"{len(bad)} requests failed: {[one.text() for one in bad[:5]]}"
 
     def read_all(self, node):
