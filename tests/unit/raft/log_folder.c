@@ -233,3 +233,31 @@ uint64_t log_segment_count(const struct log_folder *folder, uint64_t *first)
     free(sequences);
     return count;
 }
+
+void log_make_segments(struct log_folder *folder)
+{
+    folder->options.segment_bytes = LOG_SMALL_BYTES;
+    cr_assert_eq(log_open(folder), 0);
+    for (uint64_t i = 1; i <= 60; i++) {
+        log_add(folder, i, 1, 1, 500);
+        log_sync(folder);
+    }
+    log_close(folder);
+    cr_assert_geq(log_segment_count(folder, NULL), 6);
+}
+
+void log_remove_segment(const struct log_folder *folder, uint64_t sequence)
+{
+    char name[WAL_NAME_BYTES];
+    log_file_name(folder, name, sequence);
+    cr_assert_eq(unlink(name), 0);
+}
+
+void log_expect_refusal(struct log_folder *folder, int error, uint64_t sequence, const char *reason)
+{
+    char name[WAL_NAME_BYTES];
+    log_file_name(folder, name, sequence);
+    cr_assert_eq(log_open(folder), error);
+    cr_assert_not_null(strstr(folder->last_error, name), "%s", folder->last_error);
+    cr_assert_not_null(strstr(folder->last_error, reason), "%s", folder->last_error);
+}

@@ -58,4 +58,14 @@ size_t log_file_load(const char *path, uint8_t **bytes); /* the caller frees */
 void log_file_store(const char *path, const uint8_t *bytes, size_t len);
 uint64_t log_segment_count(const struct log_folder *folder, uint64_t *first);
 
+/* ---- logs of several small segments ---- */
+#define LOG_SMALL_BYTES (2 * WAL_HEADER_BYTES)
+
+/* Sixty entries in six segments or more, closed. */
+void log_make_segments(struct log_folder *folder);
+void log_remove_segment(const struct log_folder *folder, uint64_t sequence);
+/* The log cannot be opened, and its line names the segment and the reason. */
+void log_expect_refusal(struct log_folder *folder, int error, uint64_t sequence,
+                        const char *reason);
+
 #endif

@@ -2,8 +2,6 @@
  * Never another history: what is followed by anything that was durable later is never lost
  * silently.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -11,10 +9,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "procs/raft/wal_meta.h"
 #include "tests/unit/raft/log_folder.h"
-
-#define SMALL_BYTES (2 * WAL_HEADER_BYTES)
 
 static struct log_folder folder;
 
@@ -75,7 +70,7 @@ static bool small_take(void)
     free(small.bytes);
     log_file_name(&folder, small.path, 1);
     small.len = log_file_load(small.path, &small.bytes);
-    cr_assert_eq(small.len, SMALL_BYTES);
+    cr_assert_eq(small.len, LOG_SMALL_BYTES);
     cr_assert_eq(wal_decode_segment_header(&header, small.bytes), 0);
     small.end = WAL_HEADER_BYTES;
     while (count < 5 && wal_decode_batch_header(&batch, header.salt, small.bytes + small.end)) {
@@ -93,7 +88,7 @@ static void small_make(bool with_mark)
     do {
         cr_assert_eq(path_remove_tree(folder.path), 0);
         cr_assert_eq(path_make_folder(folder.path), 0);
-        folder.options.segment_bytes = SMALL_BYTES;
+        folder.options.segment_bytes = LOG_SMALL_BYTES;
         cr_assert_eq(log_open(&folder), 0);
         small.identity = folder.state.identity;
         for (unsigned i = 0; i < 3; i++)
@@ -293,361 +288,6 @@ Test(damage, the_log_goes_on_behind_a_torn_tail)
     cr_assert_str_eq(log_entries(&folder, 1), "1.1 2.1 3.1 4.1");
 }
 
-/* ---- segments ---- */
-
-static void damage_make_segments(void)
-{
-    folder.options.segment_bytes = SMALL_BYTES;
-    cr_assert_eq(log_open(&folder), 0);
-    for (uint64_t i = 1; i <= 60; i++) {
-        log_add(&folder, i, 1, 1, 500);
-        log_sync(&folder);
-    }
-    log_close(&folder);
-    cr_assert_geq(log_segment_count(&folder, NULL), 6);
-}
-
-static void damage_remove(uint64_t sequence)
-{
-    char name[WAL_NAME_BYTES];
-    log_file_name(&folder, name, sequence);
-    cr_assert_eq(unlink(name), 0);
-}
-
-static void damage_expect_refusal(int error, uint64_t sequence, const char *reason)
-{
-    char name[WAL_NAME_BYTES];
-    log_file_name(&folder, name, sequence);
-    cr_assert_eq(log_open(&folder), error);
-    cr_assert_not_null(strstr(folder.last_error, name), "%s", folder.last_error);
-    cr_assert_not_null(strstr(folder.last_error, reason), "%s", folder.last_error);
-}
-
-Test(damage, a_missing_first_segment_is_noticed)
-{
-    damage_make_segments();
-    damage_remove(1);
-    damage_expect_refusal(E_CORRUPT, 1, "a segment is missing");
-}
-
-Test(damage, a_missing_middle_segment_is_noticed)
-{
-    damage_make_segments();
-    damage_remove(3);
-    damage_expect_refusal(E_CORRUPT, 3, "a segment is missing");
-}
-
-Test(damage, missing_last_segments_are_noticed)
-{
-    damage_make_segments();
-    uint64_t count = log_segment_count(&folder, NULL);
-    damage_remove(count);
-    damage_expect_refusal(E_CORRUPT, count, "a segment is missing at the end");
-    damage_remove(count - 1);
-    damage_expect_refusal(E_CORRUPT, count - 1, "a segment is missing at the end");
-}
-
-Test(damage, all_segments_missing_is_noticed)
-{
-    damage_make_segments();
-    for (uint64_t i = log_segment_count(&folder, NULL); i > 0; i--)
-        damage_remove(i);
-    damage_expect_refusal(E_CORRUPT, 1, "a segment is missing");
-}
-
-Test(damage, a_segment_under_another_name_is_noticed)
-{
-    char from[WAL_NAME_BYTES], to[WAL_NAME_BYTES];
-    damage_make_segments();
-    log_file_name(&folder, from, 3);
-    log_file_name(&folder, to, 2);
-    cr_assert_eq(rename(from, to), 0);
-    damage_expect_refusal(E_CORRUPT, 2, "another's name");
-}
-
-Test(damage, a_segment_of_another_node_is_refused)
-{
-    char mine[WAL_NAME_BYTES];
-    uint8_t *bytes;
-    damage_make_segments();
-    log_file_name(&folder, mine, 2);
-    struct log_folder other;
-    log_folder_init(&other, false);
-    other.options.segment_bytes = SMALL_BYTES;
-    cr_assert_eq(log_open(&other), 0);
-    for (uint64_t i = 1; i <= 60; i++) {
-        log_add(&other, i, 1, 1, 500);
-        log_sync(&other);
-    }
-    log_close(&other);
-    char theirs[WAL_NAME_BYTES];
-    log_file_name(&other, theirs, 2);
-    size_t len = log_file_load(theirs, &bytes);
-    log_file_store(mine, bytes, len);
-    free(bytes);
-    cr_assert_eq(path_remove_tree(other.path), 0);
-    log_folder_init(&other, false); /* for its hook: lines go to the first folder again */
-    cr_assert_eq(path_remove_tree(other.path), 0);
-    cr_assert_eq(log_open(&folder), E_FOREIGN);
-}
-
-Test(damage, a_flipped_bit_in_an_older_segment_names_file_and_offset)
-{
-    char name[WAL_NAME_BYTES];
-    uint8_t *bytes;
-    damage_make_segments();
-    log_file_name(&folder, name, 2);
-    size_t len = log_file_load(name, &bytes);
-    bytes[WAL_HEADER_BYTES + WAL_BATCH_HEADER_BYTES + 7] ^= 1;
-    log_file_store(name, bytes, len);
-    damage_expect_refusal(E_CORRUPT, 2, "offset=4096");
-    bytes[WAL_HEADER_BYTES + WAL_BATCH_HEADER_BYTES + 7] ^= 1;
-    log_file_store(name, bytes, len);
-    free(bytes);
-    cr_assert_eq(log_open(&folder), 0);
-    cr_assert_eq(folder.state.last_index, 60);
-}
-
-/* Nothing valid lies behind it in its segment, but the next segment does. */
-Test(damage, a_damaged_end_of_an_older_segment_is_not_taken_for_a_torn_tail)
-{
-    char name[WAL_NAME_BYTES];
-    uint8_t *bytes;
-    damage_make_segments();
-    log_file_name(&folder, name, 2);
-    size_t len = log_file_load(name, &bytes);
-    size_t end = len;
-    while (bytes[end - 1] == 0)
-        end--;
-    bytes[end - 2] ^= 1; /* in the seal */
-    log_file_store(name, bytes, len);
-    free(bytes);
-    damage_expect_refusal(E_CORRUPT, 2, "a later segment behind it");
-}
-
-Test(damage, a_lost_floor_or_identity_is_noticed)
-{
-    char name[WAL_NAME_BYTES], kept[WAL_NAME_BYTES + 8];
-    static const char *const files[] = {"floor", "identity"};
-    damage_make_segments();
-    for (unsigned i = 0; i < 2; i++) {
-        snprintf(name, sizeof(name), "%s/%s", folder.path, files[i]);
-        snprintf(kept, sizeof(kept), "%s.kept", name);
-        cr_assert_eq(rename(name, kept), 0);
-        cr_assert_eq(log_open(&folder), E_CORRUPT, "%s", files[i]);
-        cr_assert_eq(rename(kept, name), 0);
-    }
-    cr_assert_eq(log_open(&folder), 0);
-}
-
-Test(damage, every_flipped_bit_of_the_small_files_is_found)
-{
-    static const char *const files[] = {"floor", "identity"};
-    char name[WAL_NAME_BYTES];
-    uint8_t *bytes;
-    damage_make_segments();
-    for (unsigned i = 0; i < 2; i++) {
-        snprintf(name, sizeof(name), "%s/%s", folder.path, files[i]);
-        size_t len = log_file_load(name, &bytes);
-        for (size_t bit = 0; bit < 8 * len; bit++) {
-            bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
-            log_file_store(name, bytes, len);
-            cr_assert_eq(log_open(&folder), E_CORRUPT, "%s bit %zu", files[i], bit);
-            bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        }
-        log_file_store(name, bytes, len);
-        free(bytes);
-    }
-    cr_assert_eq(log_open(&folder), 0);
-}
-
-/* ---- crashes at the seams ---- */
-
-static void damage_copy(const char *from, const char *to)
-{
-    uint8_t *bytes;
-    size_t len = log_file_load(from, &bytes);
-    log_file_store(to, bytes, len);
-    free(bytes);
-}
-
-/* The last segment has no batch yet, or was not even named. */
-static void damage_make_fresh_segment(void)
-{
-    char name[WAL_NAME_BYTES];
-    folder.options.segment_bytes = SMALL_BYTES;
-    cr_assert_eq(log_open(&folder), 0);
-    while (log_segment_count(&folder, NULL) < 2) {
-        log_add(&folder, wal_last_index(folder.wal) + 1, 1, 1, 500);
-        log_sync(&folder);
-    }
-    log_close(&folder);
-    log_file_name(&folder, name, 2);
-    uint8_t *bytes;
-    size_t len = log_file_load(name, &bytes);
-    memset(bytes + WAL_HEADER_BYTES, 0, len - WAL_HEADER_BYTES);
-    log_file_store(name, bytes, len);
-    free(bytes);
-}
-
-Test(damage, a_crash_before_the_first_batch_of_a_segment_loses_nothing)
-{
-    damage_make_fresh_segment();
-    cr_assert_eq(log_open(&folder), 0);
-    uint64_t last = folder.state.last_index;
-    cr_assert_geq(last, 7);
-    log_add(&folder, last + 1, 1, 1, 30);
-    log_reopen(&folder);
-    cr_assert_eq(folder.state.last_index, last + 1);
-}
-
-Test(damage, a_crash_between_seal_and_name_is_completed)
-{
-    char second[WAL_NAME_BYTES], prepared[WAL_NAME_BYTES];
-    damage_make_fresh_segment();
-    log_file_name(&folder, second, 2);
-    wal_prepared_name(prepared, folder.path);
-    cr_assert_eq(rename(second, prepared), 0);
-    cr_assert_eq(log_open(&folder), 0);
-    uint64_t last = folder.state.last_index;
-    log_add(&folder, last + 1, 1, 1, 30);
-    log_reopen(&folder);
-    cr_assert_eq(folder.state.last_index, last + 1);
-    cr_assert_eq(log_segment_count(&folder, NULL), 2);
-}
-
-Test(damage, a_crash_before_the_seal_goes_on_in_the_old_segment)
-{
-    char first[WAL_NAME_BYTES], second[WAL_NAME_BYTES], prepared[WAL_NAME_BYTES];
-    uint8_t *bytes;
-    damage_make_fresh_segment();
-    log_file_name(&folder, first, 1);
-    log_file_name(&folder, second, 2);
-    wal_prepared_name(prepared, folder.path);
-    cr_assert_eq(rename(second, prepared), 0);
-    size_t len = log_file_load(first, &bytes), end = len;
-    while (bytes[end - 1] == 0)
-        end--;
-    memset(bytes + end - WAL_BATCH_HEADER_BYTES, 0, WAL_BATCH_HEADER_BYTES); /* the seal */
-    log_file_store(first, bytes, len);
-    free(bytes);
-    cr_assert_eq(log_open(&folder), 0);
-    uint64_t last = folder.state.last_index;
-    for (uint64_t i = 1; i <= 20; i++) {
-        log_add(&folder, last + i, 1, 1, 500);
-        log_sync(&folder);
-    }
-    log_reopen(&folder);
-    cr_assert_eq(folder.state.last_index, last + 20);
-}
-
-Test(damage, a_crash_in_the_first_start_leaves_a_folder_that_starts)
-{
-    char floor[WAL_NAME_BYTES];
-    folder.options.segment_bytes = SMALL_BYTES;
-    cr_assert_eq(log_open(&folder), 0);
-    uint64_t id = folder.state.identity.raft_id;
-    log_close(&folder);
-    snprintf(floor, sizeof(floor), "%s/floor", folder.path);
-    cr_assert_eq(unlink(floor), 0); /* as if it had not come to it */
-    cr_assert_eq(log_open(&folder), 0);
-    cr_assert(folder.state.is_new);
-    cr_assert_eq(folder.state.identity.raft_id, id);
-    log_add(&folder, 1, 1, 1, 30);
-    log_reopen(&folder);
-    cr_assert_eq(folder.state.last_index, 1);
-}
-
-/* The floor is stored before anything is removed: what a crash left is removed by the next start.
- */
-Test(damage, segments_that_a_cut_did_not_get_to_remove_go_with_the_next_start)
-{
-    char name[WAL_NAME_BYTES], kept[WAL_NAME_BYTES + 8];
-    damage_make_segments();
-    log_file_name(&folder, name, 1);
-    snprintf(kept, sizeof(kept), "%s.kept", name);
-    damage_copy(name, kept);
-    cr_assert_eq(log_open(&folder), 0);
-    wal_cut(folder.wal, 30, 1);
-    log_close(&folder);
-    cr_assert_eq(rename(kept, name), 0);
-    cr_assert_eq(log_open(&folder), 0);
-    cr_assert_eq(folder.state.base_index, 30);
-    cr_assert_neq(access(name, F_OK), 0);
-    cr_assert_eq(folder.state.last_index, 60);
-}
-
-Test(damage, a_segment_missing_behind_a_cut_is_noticed_at_the_front)
-{
-    uint64_t first;
-    damage_make_segments();
-    cr_assert_eq(log_open(&folder), 0);
-    wal_cut(folder.wal, 30, 1);
-    log_close(&folder);
-    log_segment_count(&folder, &first);
-    cr_assert_gt(first, 1);
-    damage_remove(first);
-    damage_expect_refusal(E_CORRUPT, first, "a segment is missing");
-}
-
-/* Second names of all segments, so that removing them can be undone. */
-static void damage_link_segments(uint64_t count, bool back)
-{
-    char name[WAL_NAME_BYTES], kept[WAL_NAME_BYTES + 8];
-    for (uint64_t i = 1; i <= count; i++) {
-        log_file_name(&folder, name, i);
-        snprintf(kept, sizeof(kept), "%s.kept", name);
-        cr_assert_eq(back ? rename(kept, name) : link(name, kept), 0);
-    }
-}
-
-/* What lies behind a reset when the old segments, or the old floor too, are still there. */
-static void damage_reset_and_undo(bool with_floor)
-{
-    char floor[WAL_NAME_BYTES], kept[WAL_NAME_BYTES + 8];
-    uint64_t first;
-    damage_make_segments();
-    uint64_t count = log_segment_count(&folder, NULL);
-    snprintf(floor, sizeof(floor), "%s/floor", folder.path);
-    snprintf(kept, sizeof(kept), "%s.kept", floor);
-    damage_copy(floor, kept);
-    cr_assert_eq(log_open(&folder), 0);
-    damage_link_segments(count, false);
-    wal_reset(folder.wal, 1000, 1);
-    log_sync_reset(&folder, 1000);
-    log_close(&folder);
-    cr_assert_eq(log_segment_count(&folder, &first), 1);
-    cr_assert_eq(first, count + 1);
-    damage_link_segments(count, true);
-    if (with_floor)
-        cr_assert_eq(rename(kept, floor), 0);
-}
-
-/* Until the new floor has its name, the old log is there. */
-Test(damage, a_crash_in_a_reset_before_the_floor_leaves_the_old_log)
-{
-    damage_reset_and_undo(true);
-    cr_assert_eq(log_open(&folder), 0);
-    cr_assert_eq(folder.state.base_index, 0);
-    cr_assert_eq(folder.state.last_index, 60);
-    log_add(&folder, 61, 1, 1, 20);
-    log_reopen(&folder);
-    cr_assert_eq(folder.state.last_index, 61);
-}
-
-Test(damage, a_crash_in_a_reset_behind_the_floor_leaves_the_new_log)
-{
-    damage_reset_and_undo(false);
-    cr_assert_gt(log_segment_count(&folder, NULL), 1);
-    cr_assert_eq(log_open(&folder), 0);
-    cr_assert_eq(folder.state.base_index, 1000);
-    cr_assert_eq(folder.state.last_index, 1000);
-    cr_assert_eq(log_segment_count(&folder, NULL), 1);
-    log_add(&folder, 1001, 1, 1, 20);
-    log_reopen(&folder);
-    cr_assert_str_eq(log_entries(&folder, 1001), "1001.1");
-}
-
 /* ---- how long it takes ---- */
 
 static uint64_t damage_open_ms(void)
@@ -710,7 +350,7 @@ Test(damage, looking_for_a_later_batch_takes_one_pass_whatever_the_bytes_are)
     log_close(&folder);
     free(payload);
     /* as if the power had gone while it was written: no header, no seal, no next segment */
-    damage_remove(3);
+    log_remove_segment(&folder, 3);
     log_file_name(&folder, name, 2);
     size_t len = log_file_load(name, &bytes);
     memset(bytes + WAL_HEADER_BYTES, 0, 100);
