@@ -17,7 +17,8 @@
 struct state_check_hooks {
     /* Node id differs; right is what the majority has. Once for each node and checkpoint. */
     void (*differs)(void *arg, uint64_t id, const struct peer_state_hash *right);
-    /* Two nodes differ and no majority is known (yet). Once for each checkpoint. */
+    /* Two nodes differ, and no majority can say who is right any more: it is impossible, or did not
+     * come until newer checkpoints took this one's place. Once for each checkpoint. */
     void (*open)(void *arg, const struct peer_state_hash *one, const struct peer_state_hash *other);
     void *arg;
 };
