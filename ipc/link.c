@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/token.h"
@@ -27,7 +28,8 @@
 #define LINK_RECONNECT_MAX_MS 25
 #define LINK_REVIVE_MIN_MS 250 /* without a connection; doubling */
 #define LINK_REVIVE_MAX_MS 2000
-#define LINK_CANARY_LOOKS 4  /* in these intervals: some 4 seconds */
+#define LINK_CANARY_MS 50    /* to the first look at a canary; doubling, three times */
+#define LINK_CANARY_LOOKS 5  /* in vain, within some 1.2 s */
 #define LINK_REFUSED_MS 1000 /* from refusing a pipe to closing it */
 
 /* ---- listening and dialing ---- */
@@ -83,10 +85,20 @@ static bool link_canary_is_lost(struct link *link)
  * connection we listen or dial anew from time to time. */
 static void link_set_revival(struct link *link)
 {
+    uint64_t now_ms = clock_boot_ms();
+    uint64_t wait_ms = link->revive_due_ms > now_ms ? link->revive_due_ms - now_ms : 0;
+    uint64_t look_ms = LINK_CANARY_MS << (link->canary_looks < 3 ? link->canary_looks : 3);
     if (link->revive_is_set)
         return;
+    if (!link_canary_is_home(&link->canary) && (link->pipe != 0 || look_ms < wait_ms))
+        wait_ms = look_ms;
     link->revive_is_set = true;
-    nng_sleep_aio((nng_duration)link->revive_ms, link->revive_aio);
+    nng_sleep_aio((nng_duration)wait_ms, link->revive_aio);
+}
+
+static void link_put_off_revival(struct link *link)
+{
+    link->revive_due_ms = clock_boot_ms() + link->revive_ms;
 }
 
 static void link_revive(struct link *link)
@@ -104,13 +116,14 @@ static void link_on_revival(struct link *link)
         LOG_ERROR("nng_stuck", LOG_STR("url", link->url));
         abort();
     }
-    if (link->pipe == 0)
+    if (link->pipe == 0 && clock_boot_ms() >= link->revive_due_ms) {
         link_revive(link);
-    if (link->pipe == 0 || link->canary_looks > 0) {
         if (link->revive_ms < LINK_REVIVE_MAX_MS)
             link->revive_ms *= 2;
-        link_set_revival(link);
+        link_put_off_revival(link);
     }
+    if (link->pipe == 0 || link->canary_looks > 0)
+        link_set_revival(link);
 }
 
 /* ---- the connection ---- */
@@ -136,6 +149,7 @@ static void link_lose_pipe(struct link *link)
         nng_aio_wait(link->refuse_aio);
     }
     link_canary_send(&link->canary, (uintptr_t)link);
+    link_put_off_revival(link);
     link_set_revival(link);
     link_go_down(link);
 }
@@ -442,6 +456,7 @@ static int link_start(struct link *link)
         return E_IO;
     }
     nng_recv_aio(socket, link->receive_aio);
+    link_put_off_revival(link);
     link_set_revival(link);
     return 0;
 }

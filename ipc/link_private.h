@@ -28,6 +28,7 @@ struct link {
     bool revive_is_set; /* revive_aio sleeps, or its event is on its way to us */
     bool wants_revival;
     unsigned revive_ms;
+    uint64_t revive_due_ms;    /* boot time */
     struct link_canary canary; /* sent when a pipe was lost */
     unsigned canary_looks;     /* in vain */
     struct link_inbox inbox;
