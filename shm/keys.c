@@ -1,6 +1,6 @@
 /* keys.c - the key and value layouts of the maps, and the walks over them.
  *
- * Pure functions over a transaction; they own nothing and never write. What a map holds was written
+ * Pure functions over a transaction; they own nothing. What a map holds was written
  * by this node's own workers, so a record of the wrong shape is corruption, not bad input.
  */
 #include "shm/keys.h"
@@ -128,6 +128,25 @@ int value_scan(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct s
     return error == E_NOT_FOUND ? 0 : error;
 }
 
+int value_put(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice key,
+              const struct value_view *value, bool only_new)
+{
+    uint8_t bytes[KEY_SCOPED_BYTES];
+    MDB_val where = {key_scoped(bytes, scope, key), bytes};
+    MDB_val stored = {KEYS_INDEX_BYTES + value->data.len, NULL};
+
+    int error =
+        mdb_put(txn, values, &where, &stored, MDB_RESERVE | (only_new ? MDB_NOOVERWRITE : 0));
+    if (error == MDB_KEYEXIST)
+        return E_EXISTS;
+    if (error != 0)
+        return map_error_unless_done("put", error);
+    bytes_put_u64(stored.mv_data, value->index);
+    if (value->data.len > 0)
+        memcpy((uint8_t *)stored.mv_data + KEYS_INDEX_BYTES, value->data.data, value->data.len);
+    return 0;
+}
+
 /* --- API keys ----------------------------------------------------------------------------------
  */
 
@@ -142,6 +161,23 @@ static int apikey_view_of(const MDB_val *stored, struct apikey_view *out)
     out->index = bytes_get_u64(bytes + SCOPE_BYTES + 8);
     out->name = slice_of(bytes + KEYS_APIKEY_BYTES, stored->mv_size - KEYS_APIKEY_BYTES);
     return 0;
+}
+
+int apikey_put(MDB_txn *txn, MDB_dbi apikeys, const uint8_t hash[SHA256_BYTES],
+               const struct apikey_view *key)
+{
+    uint8_t bytes[KEYS_APIKEY_BYTES + LIMIT_APIKEY_NAME_BYTES];
+    MDB_val where = {SHA256_BYTES, (void *)hash};
+    MDB_val stored = {KEYS_APIKEY_BYTES + key->name.len, bytes};
+
+    CHECK(key->name.len <= LIMIT_APIKEY_NAME_BYTES);
+    memcpy(bytes, key->scope.id, SCOPE_BYTES);
+    bytes_put_u64(bytes + SCOPE_BYTES, key->created_ms);
+    bytes_put_u64(bytes + SCOPE_BYTES + 8, key->index);
+    if (key->name.len > 0)
+        memcpy(bytes + KEYS_APIKEY_BYTES, key->name.data, key->name.len);
+    int error = mdb_put(txn, apikeys, &where, &stored, MDB_NOOVERWRITE);
+    return error == MDB_KEYEXIST ? E_EXISTS : map_error_unless_done("put", error);
 }
 
 int apikey_find(MDB_txn *txn, MDB_dbi apikeys, const uint8_t hash[SHA256_BYTES],

@@ -1,5 +1,5 @@
-/* keys.h - what is stored where in the maps: databases, key layout, value layout, and the read side
- * that the gateway and the state workers share. Numbers are big-endian in keys (so that byte order
+/* keys.h - what is stored where in the maps: databases, key layout, value layout, reading them and,
+ * for the one writer, writing them. Numbers are big-endian in keys (so that byte order
  * is number order) and little-endian in values.
  *
  *   values.mdb
@@ -49,6 +49,11 @@ struct value_view { /* borrowed from the map until the transaction ends */
 int value_get(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice key,
               struct value_view *out);
 
+/* The writer: what is there is replaced, or left alone with only_new (E_EXISTS). The value's bytes
+ * do not lie in the map. E_IO, E_CORRUPT, logged. */
+int value_put(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice key,
+              const struct value_view *value, bool only_new);
+
 /* Walks the keys of a scope that start with prefix, in byte order, from the first key after `after`
  * (when after.len > 0), calling visit until it returns false. The first `offset` keys are passed
  * over without a call. Keys are handed over without their scope. E_IO, E_CORRUPT. */
@@ -63,6 +68,9 @@ struct apikey_view {
 };
 int apikey_find(MDB_txn *txn, MDB_dbi apikeys, const uint8_t hash[SHA256_BYTES],
                 struct apikey_view *out); /* E_NOT_FOUND, E_IO, E_CORRUPT */
+/* The writer. E_EXISTS: there is a key of this hash, and it stays. E_IO, E_CORRUPT, logged. */
+int apikey_put(MDB_txn *txn, MDB_dbi apikeys, const uint8_t hash[SHA256_BYTES],
+               const struct apikey_view *key);
 typedef bool apikey_visit_fn(const struct apikey_view *key, void *arg);
 int apikey_scan(MDB_txn *txn, MDB_dbi apikeys, apikey_visit_fn *visit, void *arg);
 

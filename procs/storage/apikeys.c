@@ -1,31 +1,23 @@
 /* apikeys.c - API keys: created, deleted at once, and what they leave behind removed in steps.
  * Only the SHA-256 of a key is ever here. */
-#include <string.h>
-
-#include "base/bytes.h"
 #include "base/error.h"
 #include "procs/storage/storage.h"
 #include "shm/map_error.h"
 
-#define APIKEY_HEAD_BYTES (SCOPE_BYTES + 16)
-
 int apikeys_create(struct storage *storage, const struct worker_turn *turn, struct command *command,
                    struct worker_result *result)
 {
-    uint8_t bytes[APIKEY_HEAD_BYTES + LIMIT_APIKEY_NAME_BYTES];
-    MDB_val key = {command->value.len, (void *)command->value.data};
-    MDB_val stored = {APIKEY_HEAD_BYTES + command->key.len, bytes};
+    const struct apikey_view key = {.scope = command->scope,
+                                    .created_ms = command->created_ms,
+                                    .index = turn->index,
+                                    .name = command->key};
 
-    memcpy(bytes, command->scope.id, SCOPE_BYTES);
-    bytes_put_u64(bytes + SCOPE_BYTES, command->created_ms);
-    bytes_put_u64(bytes + SCOPE_BYTES + 8, turn->index);
-    memcpy(bytes + APIKEY_HEAD_BYTES, command->key.data, command->key.len);
-    int error = mdb_put(turn->txn, storage->apikeys, &key, &stored, MDB_NOOVERWRITE);
-    if (error == MDB_KEYEXIST) {
+    int error = apikey_put(turn->txn, storage->apikeys, command->value.data, &key);
+    if (error == E_EXISTS) {
         result->error = E_CONFLICT;
         return 0;
     }
-    return map_error_unless_done("put", error);
+    return error;
 }
 
 int apikeys_delete(struct storage *storage, const struct worker_turn *turn, struct command *command,

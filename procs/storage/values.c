@@ -1,32 +1,15 @@
 /* values.c - durable values: each carries the index of the write that set it. */
-#include <string.h>
-
-#include "base/bytes.h"
 #include "base/error.h"
 #include "procs/storage/storage.h"
 #include "shm/map_error.h"
-
-#define VALUE_INDEX_BYTES 8
 
 /* E_EXISTS with only_new when there is such a key already; nothing is written then. */
 static int values_put(const struct storage *storage, const struct worker_turn *turn,
                       const struct scope *scope, struct slice key, struct slice value,
                       bool only_new)
 {
-    uint8_t bytes[KEY_SCOPED_BYTES];
-    MDB_val where = {key_scoped(bytes, scope, key), bytes};
-    MDB_val stored = {VALUE_INDEX_BYTES + value.len, NULL};
-
-    int error = mdb_put(turn->txn, storage->values, &where, &stored,
-                        MDB_RESERVE | (only_new ? MDB_NOOVERWRITE : 0));
-    if (error == MDB_KEYEXIST)
-        return E_EXISTS;
-    if (error != 0)
-        return map_error_unless_done("put", error);
-    bytes_put_u64(stored.mv_data, turn->index);
-    if (value.len > 0)
-        memcpy((uint8_t *)stored.mv_data + VALUE_INDEX_BYTES, value.data, value.len);
-    return 0;
+    const struct value_view view = {.data = value, .index = turn->index};
+    return value_put(turn->txn, storage->values, scope, key, &view, only_new);
 }
 
 static int values_remove(const struct storage *storage, const struct worker_turn *turn,

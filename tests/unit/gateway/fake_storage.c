@@ -4,21 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/bytes.h"
 #include "base/error.h"
 #include "ipc/command.h"
 
 static void fake_put(struct fake *fake, MDB_txn *txn, const struct scope *scope, struct slice key,
                      struct slice value)
 {
-    uint8_t name[KEY_SCOPED_BYTES];
-    MDB_val where = {key_scoped(name, scope, key), name};
-    MDB_val what = {8 + value.len, malloc(8 + value.len)};
-    bytes_put_u64(what.mv_data, fake->index);
-    if (value.len > 0)
-        memcpy((uint8_t *)what.mv_data + 8, value.data, value.len);
-    cr_assert_eq(mdb_put(txn, map_database(fake->map, MAP_VALUES_DB), &where, &what, 0), 0);
-    free(what.mv_data);
+    const struct value_view view = {.data = value, .index = fake->index};
+    MDB_dbi values = map_database(fake->map, MAP_VALUES_DB);
+    cr_assert_eq(value_put(txn, values, scope, key, &view, false), 0);
 }
 
 static void fake_remove(struct fake *fake, MDB_txn *txn, const struct scope *scope,
@@ -31,14 +25,12 @@ static void fake_remove(struct fake *fake, MDB_txn *txn, const struct scope *sco
 
 static void fake_put_apikey(struct fake *fake, MDB_txn *txn, const struct command *command)
 {
-    uint8_t record[SCOPE_BYTES + 16 + LIMIT_APIKEY_NAME_BYTES];
-    MDB_val where = {SHA256_BYTES, (void *)command->value.data};
-    MDB_val what = {SCOPE_BYTES + 16 + command->key.len, record};
-    memcpy(record, command->scope.id, SCOPE_BYTES);
-    bytes_put_u64(record + SCOPE_BYTES, command->created_ms);
-    bytes_put_u64(record + SCOPE_BYTES + 8, fake->index);
-    memcpy(record + SCOPE_BYTES + 16, command->key.data, command->key.len);
-    cr_assert_eq(mdb_put(txn, map_database(fake->map, MAP_APIKEYS), &where, &what, 0), 0);
+    const struct apikey_view key = {.scope = command->scope,
+                                    .created_ms = command->created_ms,
+                                    .index = fake->index,
+                                    .name = command->key};
+    MDB_dbi apikeys = map_database(fake->map, MAP_APIKEYS);
+    cr_assert_eq(apikey_put(txn, apikeys, command->value.data, &key), 0);
 }
 
 static int fake_bump(struct fake *fake, MDB_txn *txn, const struct command *command, char *detail)

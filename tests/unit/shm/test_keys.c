@@ -252,6 +252,37 @@ static bool visit_apikey(const struct apikey_view *key, void *arg)
     return --visit->left > 0;
 }
 
+Test(keys, what_is_put_is_stored_as_the_layout_says)
+{
+    static const uint8_t hash[SHA256_BYTES] = {7};
+    const struct value_view value = {.data = slice_text("data"), .index = 0x0102};
+    const struct value_view newer = {.data = slice_text(""), .index = 0x0103};
+    const struct apikey_view key = {scope, 3, 4, slice_text("shop")};
+    uint8_t name[KEY_SCOPED_BYTES], record[SCOPE_BYTES + 16 + 4] = {0};
+    MDB_val where = {key_scoped(name, &scope, slice_text("k")), name}, stored;
+    cr_assert_eq(value_put(txn, values, &scope, slice_text("k"), &value, true), 0);
+    cr_assert_eq(mdb_get(txn, values, &where, &stored), 0);
+    cr_assert_eq(stored.mv_size, 12);
+    cr_assert_eq(memcmp(stored.mv_data, "\2\1\0\0\0\0\0\0data", 12), 0);
+    cr_assert_eq(value_put(txn, values, &scope, slice_text("k"), &newer, true), E_EXISTS);
+    cr_assert_eq(mdb_get(txn, values, &where, &stored), 0);
+    cr_assert_eq(stored.mv_size, 12, "what is there stays");
+    cr_assert_eq(value_put(txn, values, &scope, slice_text("k"), &newer, false), 0);
+    cr_assert_eq(mdb_get(txn, values, &where, &stored), 0);
+    cr_assert_eq(memcmp(stored.mv_data, "\3\1\0\0\0\0\0\0", stored.mv_size), 0);
+
+    where = (MDB_val){sizeof(hash), (void *)hash};
+    memcpy(record, scope.id, SCOPE_BYTES);
+    record[SCOPE_BYTES] = 3;
+    record[SCOPE_BYTES + 8] = 4;
+    memcpy(record + SCOPE_BYTES + 16, key.name.data, key.name.len);
+    cr_assert_eq(apikey_put(txn, apikeys, hash, &key), 0);
+    cr_assert_eq(mdb_get(txn, apikeys, &where, &stored), 0);
+    cr_assert_eq(stored.mv_size, sizeof(record));
+    cr_assert_eq(memcmp(stored.mv_data, record, sizeof(record)), 0);
+    cr_assert_eq(apikey_put(txn, apikeys, hash, &key), E_EXISTS);
+}
+
 Test(keys, api_keys_are_found_by_their_hash)
 {
     uint8_t hash[SHA256_BYTES] = {2}, other[SHA256_BYTES] = {2, 1};
