@@ -274,8 +274,11 @@ static void worker_open_links(struct worker *worker)
     int error = gateways_open(worker);
     if (error == 0)
         error = stream_open(worker);
-    if (error != 0)
+    if (error != 0) {
+        LOG_ERROR("worker_start_failed", LOG_STR("path", worker->skel.paths.run),
+                  LOG_CAUSE(error, errno));
         skel_exit(&worker->skel, 1);
+    }
 }
 
 void worker_run(const struct worker_kind *kind, int argc, char **argv)
