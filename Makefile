@@ -168,7 +168,7 @@ include tests/tests.mk
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 # ---- run, install, clean ----------------------------------------------------------------------
-## make run           dependencies, build, and a local node in a scratch folder, in the foreground
+## make run           dependencies, build, and three local nodes in a scratch folder, in the foreground
 run: deps-build
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)BUILD=$(abspath $(BUILD)) sh tests/run-local.sh cluster.yaml.example

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts a local node from a configuration file in a scratch folder, in the foreground, and says how to
-# get a first answer. `make run` calls it; Ctrl-C stops the node and removes the folder.
+# Starts the nodes of a configuration file on this machine, in a scratch folder and in the foreground, and
+# says how to get a first answer. `make run` calls it; Ctrl-C stops the nodes and removes the folder.
 set -eu
 example=$(realpath "$1")
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/insi-run.XXXXXX")
@@ -11,21 +11,19 @@ cp "$example" "$scratch/cluster.yaml"
 chmod 600 "$scratch/cluster.yaml"
 cd "$scratch"
 "$BUILD/insid" --check-config
-listens=$(sed -n '/^ *node0:/,/httpBinding/s/.*httpBinding: *\([^ ,}#]*\).*/\1/p' cluster.yaml)
 cat <<TEXT
 
-INSI listens on http://$listens and keeps its data in $scratch, which is removed when it stops.
-In another terminal:
+Three nodes start in $scratch, which is removed when they stop. When all are ready (below), in another terminal:
 
   cd $scratch
   $BUILD/insic --root set greeting hello
-  $BUILD/insic --root get greeting
-  $BUILD/insic --root ping
+  $BUILD/insic --root --target node1 get greeting
+  $BUILD/insic --root cluster
 
-Ctrl-C stops it.
+Ctrl-C stops them.
 
 TEXT
-"$BUILD/insid" --as node0 --config cluster.yaml &
+"$BUILD/insid" --host --config cluster.yaml &
 insid=$!
 status=0
 wait "$insid" || status=$?

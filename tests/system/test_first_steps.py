@@ -164,6 +164,8 @@ EXPECTED = {  # a command of the README, and what it must print
     "iterate/prefix?prefix=cart:": r'"4 apples"',
     "insic --root get before": r"^the crash$",
     "insid --check-config": r"valid configuration",
+    "--target node2 get count": r"^300$",
+    "insic --root cluster\n": r"voter  leader ",
 }
 
 
@@ -257,6 +259,7 @@ def test_the_readmes_commands_work_as_printed(namespace, make_cluster):
             for command, pattern in EXPECTED.items():
                 if command in block:
                     assert re.search(pattern, output, re.M), f"{block}\nprinted:\n{output}"
+                    assert not re.search(r"^write \d+ failed", output, re.M), output
                     missing.pop(command, None)
     finally:
         newcomer.close()
