@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -98,6 +99,18 @@ int path_sync_folder(const char *path)
     close(fd);
     errno = saved;
     return result;
+}
+
+int path_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes)
+{
+    struct statvfs info;
+    if (statvfs(path, &info) != 0)
+        return E_IO;
+    if (free_bytes)
+        *free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
+    if (total_bytes)
+        *total_bytes = (uint64_t)info.f_blocks * info.f_frsize;
+    return 0;
 }
 
 static int path_remove_at(int parent, const char *name, unsigned depth);

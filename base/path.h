@@ -14,6 +14,8 @@
 #ifndef INSI_BASE_PATH_H
 #define INSI_BASE_PATH_H
 
+#include <stdint.h>
+
 #include "base/config.h"
 
 #define PATH_BYTES 1024
@@ -44,6 +46,10 @@ int path_make_folder(const char *path);
 
 /* fsync of a folder, so that names in it survive a power cut. E_IO with errno set. */
 int path_sync_folder(const char *path);
+
+/* How much of the file system of a path is free for this user, and its size. Either may be NULL.
+ * E_IO with errno. */
+int path_space(const char *path, uint64_t *free_bytes, uint64_t *total_bytes);
 
 /* Removes a folder, up to 32 deep, or a file; a missing one is fine. Follows no links. E_IO with
  * errno: part of it may be gone. */

@@ -8,15 +8,15 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/path.h"
 
 static int spool_error(void)
 {
     return errno == ENOSPC || errno == EDQUOT ? E_STORAGE_FULL : E_IO;
 }
 
-static int spool_judge_room(const struct statvfs *info, uint64_t bytes, uint64_t reserve_bytes)
+static int spool_judge_room(uint64_t free_bytes, uint64_t bytes, uint64_t reserve_bytes)
 {
-    uint64_t free_bytes = (uint64_t)info->f_bavail * info->f_frsize;
     if (free_bytes >= reserve_bytes && free_bytes - reserve_bytes >= bytes)
         return 0;
     errno = ENOSPC;
@@ -25,8 +25,9 @@ static int spool_judge_room(const struct statvfs *info, uint64_t bytes, uint64_t
 
 int spool_check_room(const char *folder, uint64_t bytes, uint64_t reserve_bytes)
 {
-    struct statvfs info;
-    return statvfs(folder, &info) != 0 ? E_IO : spool_judge_room(&info, bytes, reserve_bytes);
+    uint64_t free_bytes;
+    int error = path_space(folder, &free_bytes, NULL);
+    return error ? error : spool_judge_room(free_bytes, bytes, reserve_bytes);
 }
 
 int spool_open(struct spool *spool, const struct spool_options *options)
@@ -79,7 +80,7 @@ static int spool_look(struct spool *spool)
     spool->looked_at = spool->end;
     if (fstatvfs(spool->fd, &info) != 0)
         return E_IO;
-    return spool_judge_room(&info, 0, spool->reserve_bytes);
+    return spool_judge_room((uint64_t)info.f_bavail * info.f_frsize, 0, spool->reserve_bytes);
 }
 
 int spool_write(struct spool *spool, const void *data, size_t len)

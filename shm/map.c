@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -391,11 +390,9 @@ uint64_t map_applied_index(const struct map *map)
 
 bool map_has_room(const struct map *map, uint64_t reserve_bytes)
 {
-    struct statvfs status;
+    uint64_t free_bytes;
 
-    if (statvfs(map->folder, &status) != 0)
-        return false;
-    return (uint64_t)status.f_bavail * status.f_frsize >= reserve_bytes;
+    return path_space(map->folder, &free_bytes, NULL) == 0 && free_bytes >= reserve_bytes;
 }
 
 int map_sweep(struct map *map)

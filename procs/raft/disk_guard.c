@@ -1,20 +1,13 @@
 /* disk_guard.c - looks at the free space now and then. */
 #include "procs/raft/disk_guard.h"
 
-#include <sys/statvfs.h>
-
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/log.h"
+#include "base/path.h"
 
 static int disk_guard_look(const char *folder, struct disk_space *out)
 {
-    struct statvfs info;
-    if (statvfs(folder, &info) != 0)
-        return E_IO;
-    out->total_bytes = (uint64_t)info.f_blocks * info.f_frsize;
-    out->free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
-    return 0;
+    return path_space(folder, &out->free_bytes, &out->total_bytes);
 }
 
 void disk_guard_init(struct disk_guard *guard, const char *folder)

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -234,11 +233,10 @@ static const char *store_objection(const struct store_mark *mark, int mark_error
 
 static int store_check_room(const char *folder, uint64_t room_bytes)
 {
-    struct statvfs status;
+    uint64_t free_bytes;
 
-    if (statvfs(folder, &status) != 0)
+    if (path_space(folder, &free_bytes, NULL) != 0)
         return store_failed("map_folder_failed", folder);
-    uint64_t free_bytes = (uint64_t)status.f_bavail * status.f_frsize;
     if (free_bytes >= room_bytes)
         return 0;
     LOG_ERROR("map_has_no_room", LOG_STR("folder", folder), LOG_U64("free_bytes", free_bytes),

@@ -1,5 +1,6 @@
 /* Buffers, random numbers, clocks, names, paths and the error list. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -59,6 +60,17 @@ Test(mem, an_array_does_not_grow_beyond_what_its_room_can_say, .signal = SIGABRT
 {
     unsigned room = UINT_MAX / 2 + 1;
     mem_grow(NULL, &room, 1, 1);
+}
+
+Test(path, the_space_of_a_file_system_is_told_or_why_not)
+{
+    uint64_t free_bytes, total_bytes;
+    cr_assert_eq(path_space("/tmp", &free_bytes, &total_bytes), 0);
+    cr_assert_gt(free_bytes, 0);
+    cr_assert_geq(total_bytes, free_bytes);
+    cr_assert_eq(path_space("/tmp", NULL, NULL), 0);
+    cr_assert_eq(path_space("/tmp/insi-nothing-here", &free_bytes, NULL), E_IO);
+    cr_assert_eq(errno, ENOENT);
 }
 
 Test(bytes, numbers_are_little_endian_and_keys_sort_as_numbers)
