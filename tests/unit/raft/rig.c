@@ -1,6 +1,7 @@
 /* rig.c - see rig.h. */
 #include "tests/unit/raft/rig.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -29,8 +30,21 @@ static void rig_on_config_error(const char *message, void *arg)
     cr_assert_fail("%s", message);
 }
 
+/* Nobody else takes it before the node does: it stays bound, not listening, until the end. */
+static unsigned rig_free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    return ntohs(at.sin_port);
+}
+
 static void rig_write_config(const char *extra)
 {
+    bool has_other = extra && strstr(extra, "node1");
     struct buf text;
     buf_init(&text, 1 << 16);
     buf_printf(&text,
@@ -40,11 +54,14 @@ static void rig_write_config(const char *extra)
                "gateway: {processes: 1}\n"
                "%s"
                "nodes:\n"
-               "  node0: {raftBinding: 127.0.0.1:2222, httpBinding: 127.0.0.1:8443, "
-               "nodeSecret: \"0123456789abcdef0123456789abcdef\"}\n"
-               "  node1: {raftBinding: 127.0.0.1:2223, httpBinding: 127.0.0.1:8444, "
-               "nodeSecret: \"1123456789abcdef0123456789abcdef\"}\n",
-               rig.dir, rig.dir, extra ? extra : "");
+               "  node0: {raftBinding: \"127.0.0.1:%u\", httpBinding: 127.0.0.1:8443, "
+               "nodeSecret: \"0123456789abcdef0123456789abcdef\"}\n",
+               rig.dir, rig.dir, extra ? extra : "", rig.port);
+    if (has_other)
+        buf_printf(&text,
+                   "  node1: {raftBinding: \"127.0.0.1:%u\", httpBinding: 127.0.0.1:8444, "
+                   "nodeSecret: \"1123456789abcdef0123456789abcdef\"}\n",
+                   rig.other_port);
     if (!extra || !strstr(extra, "defaultLeader"))
         buf_append_text(&text, "defaultLeader: node0\n");
     cr_assert_eq(config_parse(&rig.config, buf_slice(&text), "test", rig_on_config_error, NULL), 0);
@@ -55,7 +72,7 @@ static void rig_write_config(const char *extra)
 
 void rig_init(const char *extra)
 {
-    rig = (struct rig){.control_fd = -1};
+    rig = (struct rig){.control_fd = -1, .port = rig_free_port(), .other_port = rig_free_port()};
     snprintf(rig.dir, sizeof(rig.dir), "/tmp/insi-rig-XXXXXX");
     cr_assert_not_null(mkdtemp(rig.dir));
     rig_write_config(extra);
@@ -158,6 +175,13 @@ void rig_kill(void)
     cr_assert_eq(rig_wait_exit(), -SIGKILL);
 }
 
+void rig_yield(void)
+{
+    const char yield = PROC_CONTROL_YIELD;
+    rig.has_yielded = false;
+    cr_assert_eq(send(rig.control_fd, &yield, 1, 0), 1);
+}
+
 int rig_stop(int signal_number)
 {
     const char stop = PROC_CONTROL_STOP;
@@ -175,6 +199,8 @@ static void rig_hear_control(void)
     ssize_t got = recv(rig.control_fd, &byte, 1, MSG_DONTWAIT);
     if (got == 1 && byte == PROC_CONTROL_READY)
         rig.is_ready = true;
+    if (got == 1 && byte == PROC_CONTROL_YIELD)
+        rig.has_yielded = true;
     if (got == 0 || (got < 0 && errno != EAGAIN)) {
         close(rig.control_fd);
         rig.control_fd = -1;
@@ -402,12 +428,22 @@ static void rig_gateway_on_down(void *arg)
     gateway->leader_is_known = false;
 }
 
+/* Its slices are gone with the message. */
+static void rig_keep_leader(struct rig_gateway *gateway)
+{
+    struct msg_cluster_answer *cluster = &gateway->cluster;
+    snprintf(gateway->cluster_leader, sizeof(gateway->cluster_leader), "%.*s",
+             (int)cluster->leader.len, (const char *)cluster->leader.data);
+    cluster->leader = slice_text(gateway->cluster_leader);
+}
+
 static void rig_gateway_on_message(void *arg, enum msg type, struct unpack *body)
 {
     struct rig_gateway *gateway = arg;
     struct msg_refuse refuse;
     struct msg_leader leader;
     struct msg_read_index_reply reply;
+    struct msg_change_answer change;
     switch (type) {
     case MSG_REFUSE:
         cr_assert_eq(msg_refuse_decode(&refuse, body), 0);
@@ -427,6 +463,18 @@ static void rig_gateway_on_message(void *arg, enum msg type, struct unpack *body
         gateway->answered += reply.error == 0;
         gateway->unanswered += reply.error != 0;
         gateway->answer_index = reply.index;
+        break;
+    case MSG_CLUSTER_ANSWER:
+        cr_assert_eq(msg_cluster_answer_decode(&gateway->cluster, body), 0);
+        gateway->shown++;
+        rig_keep_leader(gateway);
+        break;
+    case MSG_CHANGE_ANSWER:
+        cr_assert_eq(msg_change_answer_decode(&change, body), 0);
+        gateway->changed++;
+        gateway->change_error = change.error;
+        snprintf(gateway->change_detail, sizeof(gateway->change_detail), "%.*s",
+                 (int)change.detail.len, (const char *)change.detail.data);
         break;
     default:
         cr_assert_fail("%s to a gateway", msg_name(type));
@@ -477,6 +525,19 @@ void rig_ask(uint64_t id)
 {
     const struct msg_read_index ask = {id};
     cr_assert_eq(msg_read_index_send(rig.gateway.link, &ask), 0);
+}
+
+void rig_ask_cluster(uint64_t id)
+{
+    const struct msg_cluster_ask ask = {id};
+    cr_assert_eq(msg_cluster_ask_send(rig.gateway.link, &ask), 0);
+}
+
+void rig_change(enum msg_change_kind kind, const char *name, const char *address)
+{
+    const struct msg_change change = {
+        .id = 1, .kind = kind, .name = slice_text(name), .raft_address = slice_text(address)};
+    cr_assert_eq(msg_change_send(rig.gateway.link, &change), 0);
 }
 
 unsigned rig_logged(const char *text)

@@ -54,6 +54,11 @@ struct rig_gateway {
     uint64_t refused_session, refused_sequence, refused_error; /* the last one */
     unsigned answered, unanswered;                             /* read indexes, errors */
     uint64_t answer_index;                                     /* the last one */
+    unsigned shown, changed;           /* answers to CLUSTER_ASK and CHANGE */
+    struct msg_cluster_answer cluster; /* of its slices only the leader's name may be looked at */
+    char cluster_leader[LIMIT_NODE_ID_BYTES];
+    uint64_t change_error;
+    char change_detail[MSG_CHANGE_DETAIL_BYTES + 1];
 };
 
 struct rig {
@@ -64,7 +69,8 @@ struct rig {
     struct board *board;
     int control_fd; /* -1: not running */
     pid_t pid;
-    bool is_ready;
+    bool is_ready, has_yielded;
+    unsigned port, other_port; /* raftBinding of node0, and of node1 if there is one */
     struct rig_gateway gateway;
     struct rig_worker workers[PROC_WORKER_COUNT];
     uint8_t lineage[RAFT_LINEAGE_BYTES]; /* as any of them was told */
@@ -74,13 +80,14 @@ struct rig {
 extern struct rig rig;
 
 /* A folder, a configuration (extra: more lines for cluster.yaml, may be NULL), a board, and the
- * ends of the links. */
+ * ends of the links. The node is alone unless extra names "node1". */
 void rig_init(const char *extra);
 void rig_fini(void); /* kills what runs */
 
 void rig_start(void);            /* insi-raft; returns when it is ready */
 void rig_launch(void);           /* likewise, without waiting */
 void rig_kill(void);             /* SIGKILL */
+void rig_yield(void);            /* the supervisor's YIELD */
 int rig_stop(int signal_number); /* SIGTERM, or 0: the supervisor's STOP; the exit status */
 int rig_wait_exit(void);
 
@@ -109,6 +116,8 @@ void rig_open_gateway(void);
 uint64_t rig_propose(enum proc worker, size_t bytes);
 void rig_propose_bytes(struct slice entry);
 void rig_ask(uint64_t id);
+void rig_ask_cluster(uint64_t id);
+void rig_change(enum msg_change_kind kind, const char *name, const char *address);
 /* The worker has applied the sequence. */
 bool rig_has(enum proc proc, uint64_t sequence);
 const struct rig_applied *rig_find(enum proc proc, uint64_t sequence);
