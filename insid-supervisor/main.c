@@ -106,7 +106,8 @@ static int main_run_node(const struct insid_options *options)
         return MAIN_MISUSED;
     int status = MAIN_MISUSED;
     if (main_knows_node(&file, options->node) &&
-        node_check_paths(&file.config, options->node, options->config) == 0) {
+        node_check_paths(&file.config, options->node, options->config) == 0 &&
+        node_check_certificates(&file.config, options->config) == 0) {
         log_init("supervisor", options->node, file.config.logging.level,
                  file.config.logging.format);
         main_guard_memory();
@@ -154,6 +155,10 @@ static int main_run_host(struct insid_options *options)
     }
     if (main_read_nodes(&file, options->config) != 0)
         return MAIN_MISUSED;
+    if (node_check_certificates(&file.config, options->config) != 0) {
+        config_file_fini(&file);
+        return MAIN_MISUSED;
+    }
     if (development)
         dev_print_first_steps(&file.config);
     log_init("host", "", file.config.logging.level, file.config.logging.format);

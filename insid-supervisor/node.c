@@ -58,6 +58,27 @@ int node_check_paths(const struct config *config, const char *id, const char *co
     return error;
 }
 
+static int node_check_readable(const char *config_name, const char *setting, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        fprintf(stderr, "insid: %s: %s: cannot read %s: %s\n", config_name, setting, path,
+                strerror(errno));
+        return E_IO;
+    }
+    close(fd);
+    return 0;
+}
+
+int node_check_certificates(const struct config *config, const char *config_name)
+{
+    if (!config->tls.enabled)
+        return 0;
+    int error = node_check_readable(config_name, "tls.cert", config->tls.cert);
+    error = error ? error : node_check_readable(config_name, "tls.key", config->tls.key);
+    return error ? error : node_check_readable(config_name, "tls.ca", config->tls.ca);
+}
+
 /* What others could write to is not ours, whoever may have made it: /dev/shm is everybody's. */
 static int node_make_private(const char *path)
 {

@@ -26,6 +26,10 @@ struct node {
  * that has no path), after saying so on stderr. */
 int node_check_paths(const struct config *config, const char *id, const char *config_name);
 
+/* Whether the files that the tls section names can be read: without them no worker could start.
+ * E_IO after saying which cannot on stderr. */
+int node_check_certificates(const struct config *config, const char *config_name);
+
 /* The first of three steps: fills in node and takes the locks. E_IO, E_BUSY (another insid runs on
  * this data folder) after saying so on stderr; then nothing is to be released. Waits up to ten
  * seconds for workers of a killed insid to be gone: two of them must never write to one log. A

@@ -14,7 +14,8 @@ static const h2o_iovec_t tls_http2_too[] = {{(char *)"h2", 2}, {(char *)"http/1.
 static int tls_refuse(SSL_CTX *ssl, const char *setting, const char *path)
 {
     char reason[256] = "";
-    ERR_error_string_n(ERR_peek_last_error(), reason, sizeof(reason));
+    /* the first one: those behind it only say who was told */
+    ERR_error_string_n(ERR_peek_error(), reason, sizeof(reason));
     ERR_clear_error();
     LOG_ERROR("certificate_refused", LOG_STR("setting", setting), LOG_STR("file", path),
               LOG_STR("error", reason));

@@ -152,6 +152,27 @@ def test_a_binding_that_is_taken_is_named(cluster, node, make_cluster):
     assert run.returncode == 1 and "httpBinding" in run.stderr and taken in run.stderr
 
 
+@pytest.mark.parametrize("how", ["--as", "--host"])
+@pytest.mark.parametrize("missing", ["cert", "key", "ca"])
+def test_a_certificate_that_is_not_there_is_named(make_cluster, missing, how):
+    cluster = make_cluster()
+    node = cluster.nodes[0]
+    files = {name: cluster.scratch.file(f"{name}.pem") for name in ("cert", "key", "ca")}
+    cluster.rewrite(tls=files)
+    for name, path in files.items():
+        if name != missing:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("not looked at before all are there")
+    node.start(
+        wait=False,
+        arguments=[*(["--as", node.id] if how == "--as" else ["--host"])]
+        + ["--config", cluster.config_path],
+    )
+    assert node.wait_exit() == 2
+    assert f"tls.{missing}: cannot read {files[missing]}: No such file" in node.log.text()
+    assert not os.path.exists(node.data)
+
+
 def test_a_stopped_node_leaves_nothing_on_tmpfs_and_no_socket(cluster, node):
     client = cluster.tenant("tenant")
     expect(client.set("k", "v"), 200)
