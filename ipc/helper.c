@@ -145,9 +145,13 @@ void helper_give(struct helper *helper, struct helper_job *job)
 /* Both are wishes: a system that does not grant them is only less smooth. Linux has both per
  * thread.
  */
-void helper_stand_back(void)
+void helper_make_stand_back(pid_t thread)
 {
-    pid_t thread = (pid_t)syscall(SYS_gettid);
     (void)setpriority(PRIO_PROCESS, (id_t)thread, HELPER_NICE);
     (void)syscall(SYS_ioprio_set, HELPER_IOPRIO_THREAD, thread, HELPER_IOPRIO_IDLE);
+}
+
+void helper_stand_back(void)
+{
+    helper_make_stand_back((pid_t)syscall(SYS_gettid));
 }

@@ -8,6 +8,7 @@
 #define INSI_IPC_HELPER_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "ipc/loop.h"
 
@@ -29,5 +30,6 @@ void helper_give(struct helper *helper, struct helper_job *job);
 
 /* For a job: from now on this thread takes processor and disk only when others leave them. */
 void helper_stand_back(void);
+void helper_make_stand_back(pid_t thread); /* another thread of this process */
 
 #endif

@@ -7,12 +7,14 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "ipc/helper.h"
 
 #define COPY_PIPE_BYTES (1 << 20)
 #define COPY_READ_BYTES (256u << 10)
@@ -30,6 +32,7 @@ static void *copy_read_map(void *arg)
 {
     struct snapshot_copy *copy = arg;
 
+    atomic_store(&copy->thread_id, (pid_t)syscall(SYS_gettid));
     copy->map_error = map_copy(copy->map, copy->pipe_write);
     close(copy->pipe_write); /* the end, for the reader */
     return NULL;
@@ -69,6 +72,8 @@ static int copy_start_thread(struct snapshot_copy *copy)
     struct pollfd first = {.fd = copy->pipe_read, .events = POLLIN};
     while (poll(&first, 1, -1) < 0)
         CHECK(errno == EINTR);
+    helper_make_stand_back(
+        atomic_load(&copy->thread_id)); /* only now: the owner has waited for it */
     return 0;
 }
 

@@ -21,6 +21,7 @@ struct snapshot_copy {
     struct spool spool;
     int pipe_read, pipe_write;
     pthread_t thread;
+    _Atomic pid_t thread_id;
     atomic_bool is_cancelled;
     int map_error; /* the thread's */
 
