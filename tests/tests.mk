@@ -1,6 +1,6 @@
 # tests.mk - what `make test`, `make check` and `make bench` do (included by the top Makefile).
 
-.PHONY: test unit sim core-pure system check format format-check tidy cppcheck san \
+.PHONY: test unit sim core-pure system nemesis check format format-check tidy cppcheck san \
 	leak-is-found fakes bench bench-apply
 
 C_FILES := $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || \
@@ -93,6 +93,13 @@ sim: core-pure $(BUILD)/tests/raft-sim $(BUILD)/tests/raft-mutants
 system: all
 	$(Q)INSI_BUILD=$(abspath $(BUILD)) \
 	    $(PYTEST) -q -p no:cacheprovider -n 4 tests/check tests/system $(PYTEST_ARGS)
+
+## make nemesis       faults at random on clusters of three (MINUTES=10, SEED= to choose them again)
+MINUTES ?= 10
+nemesis: all
+	$(Q)INSI_BUILD=$(abspath $(BUILD)) INSI_TEST_NEMESIS_SECONDS=$$(($(MINUTES) * 30)) \
+	    $(if $(SEED),INSI_TEST_NEMESIS_SEED=$(SEED)) \
+	    $(PYTEST) -q -s -p no:cacheprovider -o timeout=0 tests/system/cluster/test_nemesis.py
 
 ## make check         format, clang-tidy, cppcheck, unit tests under sanitizers
 check: deps-check

@@ -1,5 +1,5 @@
-"""Clusters of three, started, in three kinds: on loopback, in a network of their own, and with a proxy
-on every link."""
+"""Clusters of three, started, in three kinds: on loopback, in a network of their own, and with a
+proxy on every link."""
 
 import pytest
 

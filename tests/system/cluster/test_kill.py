@@ -1,5 +1,5 @@
-"""Processes and nodes of a cluster that are killed or stopped while clients read and write: what was
-promised to clients holds, and those of the other nodes notice it as latency at most."""
+"""Processes and nodes of a cluster that are killed or stopped while clients read and write: what
+was promised to clients holds, and those of the other nodes notice it as latency at most."""
 
 import signal
 import time

@@ -1,12 +1,12 @@
 """Who belongs to the cluster: nodes that are new, wiped, removed, moved or somebody else's."""
 
-import os
 import shutil
 import signal
 import time
 
 import pytest
 
+from harness import nemesis
 from harness.client import expect
 from harness.wait import until
 from harness.workload import Workload
@@ -15,25 +15,13 @@ from harness.workload import Workload
 def wipe(cluster, node):
     """Its disk is lost. What it kept on tmpfs is there still, and belongs to nothing any more."""
     cluster.allow(f"node={node.id} .*event=rebuild_ordered")
-    for name in os.listdir(node.data):
-        path = os.path.join(node.data, name)
-        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    nemesis.wipe(node)
 
 
 def members(cluster, node=None):
     """{id: member} as a node (the first) knows them."""
     status = cluster.status(node or cluster.nodes[0])
     return {member["id"]: member for member in status["members"]} if status else {}
-
-
-def wait_voters(cluster, names, node=None):
-    until(
-        lambda: {name for name, one in members(cluster, node).items() if one["role"] == "voter"}
-        == set(names),
-        f"{names} are the voters: {members(cluster, node)}",
-        30,
-        0.05,
-    )
 
 
 def test_a_wiped_follower_gets_everything_back(three):
@@ -45,7 +33,7 @@ def test_a_wiped_follower_gets_everything_back(three):
         wipe(three, follower)
         follower.start()
         work.wait_progress()
-        wait_voters(three, three.settings.node_ids())
+        three.wait_voters()
         work.check_no_errors(rest, begun)
     work.check()
 
@@ -59,7 +47,7 @@ def test_a_wiped_default_leader_joins_and_founds_nothing(three):
         wipe(three, default)
         default.start()
         work.wait_progress()
-        wait_voters(three, three.settings.node_ids())
+        three.wait_voters()
         work.check_no_errors(three.nodes[1:], begun)
     assert {three.status(node)["cluster_id"] for node in three.nodes} == {cluster_id}
     work.check()
@@ -72,7 +60,7 @@ def test_a_removed_node_says_so_and_joins_again_when_told(three):
     with Workload(three, [leader, stays]) as work:
         client = stays.root()
         expect(client.remove(gone.id), 200)
-        wait_voters(three, [leader.id, stays.id], leader)
+        three.wait_voters([leader.id, stays.id], leader)
         outside = gone.root()
         answer = until(lambda: refused(outside), "the removed node refuses", 10, 0.05)
         assert "removed" in answer.json["message"], answer
@@ -82,7 +70,7 @@ def test_a_removed_node_says_so_and_joins_again_when_told(three):
         address = three.settings.values["nodes"][gone.id]["raftBinding"]
         expect(client.join(gone.id, address), 200)
         gone.wait_ready()
-        wait_voters(three, three.settings.node_ids(), leader)
+        three.wait_voters(node=leader)
         for one in (client, outside):
             one.close()
     work.check_no_errors()
@@ -123,7 +111,7 @@ def test_a_leader_that_is_removed_hands_over_first(three):
         expect(client.remove(leader.id), 200)
         client.close()
         three.wait_leader(rest, other_than=leader)
-        wait_voters(three, [node.id for node in rest], rest[0])
+        three.wait_voters([node.id for node in rest], rest[0])
         work.wait_progress()
     work.check_no_errors()
     assert work.slowest() < 1, "they waited for an election"
@@ -138,7 +126,7 @@ def test_a_fourth_node_joins_by_itself(make_cluster):
         node.wait_ready()
     with Workload(cluster, cluster.nodes[:3]) as work:
         cluster.nodes[3].start()
-        wait_voters(cluster, cluster.settings.node_ids())
+        cluster.wait_voters()
         work.wait_progress()
     work.check_no_errors()
     work.check(cluster.nodes)
@@ -202,7 +190,7 @@ def test_a_node_ending_while_it_joins_joins_when_it_is_back(make_cluster, number
         late.process.send_signal(number)
         late.wait_exit()
     late.start()
-    wait_voters(cluster, cluster.settings.node_ids())
+    cluster.wait_voters()
     with Workload(cluster) as work:
         work.wait_progress()
     work.check_no_errors()

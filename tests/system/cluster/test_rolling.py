@@ -1,4 +1,5 @@
-"""Orderly stops and restarts under load: nobody's request fails, and nobody waits for an election."""
+"""Orderly stops and restarts under load: nobody's request fails, and nobody waits for an
+election."""
 
 import signal
 import subprocess
@@ -43,8 +44,9 @@ def test_a_rolling_restart_of_all_nodes_fails_no_request(three, stop, record_pro
             stop(three, node)
             work.wait_progress()
             assert work.slowest(begun) < ELECTION, "they waited for an election"
+            who = "the leader" if node is leader else "a follower"
             record_property(
-                f"measured slowest request, planned stop of {'the leader' if node is leader else 'a follower'}",
+                f"measured slowest request, planned stop of {who}",
                 f"{work.slowest(begun) * 1000:.0f} ms",
             )
             node.start()

@@ -73,9 +73,9 @@ class Cluster:
     # ---- who leads, and what all have
 
     @staticmethod
-    def _ask(node, path):
+    def ask(node, path, timeout=5):
         """The answer of one node as JSON; None when there is none."""
-        client = node.root(timeout=5)
+        client = node.root(timeout)
         try:
             answer = client.get_path(path)
             return answer.json if answer.status == 200 else None
@@ -86,7 +86,7 @@ class Cluster:
 
     def status(self, node):
         """/admin/cluster as this node answers it; None while it does not."""
-        return self._ask(node, "/admin/cluster")
+        return self.ask(node, "/admin/cluster")
 
     def node(self, node_id):
         return next(node for node in self.nodes if node.id == node_id)
@@ -99,11 +99,25 @@ class Cluster:
         asked = nodes or self.nodes
 
         def agreed():
-            names = {(self._ask(node, "/ping") or {}).get("leader") for node in asked}
+            names = {(self.ask(node, "/ping") or {}).get("leader") for node in asked}
             name = names.pop() if len(names) == 1 else None
             return self.node(name) if name and name != (other_than and other_than.id) else None
 
         return until(agreed, f"{[node.id for node in asked]} agree on a leader", timeout, 0.05)
+
+    def wait_voters(self, names=None, node=None, timeout=30.0):
+        """Until these (all) are the voters, as a node (the first) knows them."""
+        wanted, found = set(names or self.settings.node_ids()), [None]
+
+        def agreed():
+            status = self.status(node or self.nodes[0])
+            found[0] = {one["id"]: one["role"] for one in status["members"]} if status else None
+            return found[0] == dict.fromkeys(wanted, "voter")
+
+        try:
+            until(agreed, f"{sorted(wanted)} are the voters", timeout, 0.05)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {found[0]}") from None
 
     def followers(self, leader):
         return [node for node in self.nodes if node is not leader]

@@ -218,9 +218,9 @@ class Workload:
         assert not bad, f"{len(bad)} requests failed: {[one.text() for one in bad[:5]]}"
 
     def check_only_crossings(self, most):
-        """For orderly stops of nodes: nothing fails, but for at most so many requests that crossed with
-        the end of their connection on the way. Those must not have been read: from here on they count
-        as refused, and check() finds those that took effect."""
+        """For orderly stops of nodes: nothing fails, but for at most so many requests that crossed
+        with the end of their connection on the way. Those must not have been read: from here on
+        they count as refused, and check() finds those that took effect."""
         bad = [one for one in self.ended() if one.outcome != OK]
         crossed = [one for one in bad if one.error == "dropped"]
         assert len(bad) == len(crossed) <= most, [one.text() for one in bad[:10]]
