@@ -1,7 +1,7 @@
 # tests.mk - what `make test`, `make check` and `make bench` do (included by the top Makefile).
 
 .PHONY: test unit sim core-pure system nemesis check format format-check tidy cppcheck san \
-	leak-is-found fakes bench bench-apply
+	leak-is-found fakes bench bench-apply bench-cluster
 
 C_FILES := $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || \
 	find . -name '*.[ch]' -not -path './build*'))
@@ -153,3 +153,8 @@ bench-apply: $(BENCH_APPLY)
 bench: deps-bench
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)INSI_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py $(BENCH_ARGS)
+
+## make bench-cluster  failover, planned stops and throughput of three nodes (BENCH_ARGS=--help)
+bench-cluster: deps-bench
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)INSI_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/cluster.py $(BENCH_ARGS)

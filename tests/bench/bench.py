@@ -46,7 +46,9 @@ class Table:
 
     def print(self):
         rows = [self.head] + self.rows
-        widths = [max(len(row[at]) for row in rows) for at in range(len(self.head))]
+        shown = [at for at in range(len(self.head)) if any(row[at] for row in self.rows)]
+        rows = [tuple(row[at] for at in shown) for row in rows]
+        widths = [max(len(row[at]) for row in rows) for at in range(len(shown))]
         for row in rows:
             cells = [
                 cell.ljust(width) if at == 0 else cell.rjust(width)
