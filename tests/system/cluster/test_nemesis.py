@@ -4,6 +4,7 @@
 more, though not the same moments."""
 
 import os
+import random
 import time
 
 import pytest
@@ -18,17 +19,28 @@ ROUND = 15.0  # seconds; then the history is judged and another begun
 ALLOWED = ["event=rebuild_ordered", "event=node_removed", "event=nng_stuck"]
 
 
+def settings(chance):
+    """Snapshots all the time, now and then or never; reads by lease or by asking."""
+    chosen = {
+        "snapshotLogSize": chance.choice(["16KiB", "256KiB", "64MiB"]),
+        "reads": chance.choice(["lease", "lease", "readindex"]),
+    }
+    print(chosen)
+    return chosen
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["network", "proxies"])
 def test_whatever_happens_nothing_is_lost_and_all_go_on(make_cluster, place):
+    seed = int(SEED or random.SystemRandom().randrange(1 << 32))
     try:
-        cluster = make_cluster(3, **{place: True})
+        cluster = make_cluster(3, raft=settings(random.Random(seed)), **{place: True})
     except Unavailable as reason:
         pytest.skip(f"needs a network of its own (root): {reason}")
     cluster.allow(*ALLOWED)
     cluster.start()
     cluster.wait_leader()
-    nemesis, ended = Nemesis(cluster, SEED and int(SEED)), time.monotonic() + SECONDS
+    nemesis, ended = Nemesis(cluster, seed), time.monotonic() + SECONDS
     while time.monotonic() < ended:
         judged = min(time.monotonic() + ROUND, ended)
         with Workload(cluster) as work:

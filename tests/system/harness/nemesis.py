@@ -18,13 +18,11 @@ MOST = 3  # faults at once
 
 
 class Nemesis:
-    def __init__(self, cluster, seed=None):
+    def __init__(self, cluster, seed):
         self.cluster = cluster
-        self.seed = random.SystemRandom().randrange(1 << 32) if seed is None else seed
-        self.chance = random.Random(self.seed)
-        self.begun = time.monotonic()
+        self.chance = random.Random(seed)
         self.taken = set()
-        print(f"nemesis seed {self.seed}")
+        print(f"nemesis seed {seed}")
 
     def tell(self, text):
         print(f"{time.monotonic():.3f} {text}")
