@@ -257,6 +257,8 @@ static void fake_on_recall(struct fake *fake, enum proc worker, struct unpack *b
     struct msg_recall msg;
     cr_assert_eq(msg_recall_decode(&msg, body), 0);
     fake->recalls++;
+    if (fake->recalls_are_ignored)
+        return;
     for (unsigned i = 0; i < fake->result_count; i++) {
         if (fake->results[i].sequence == msg.sequence)
             fake_send_result(fake, worker, &fake->results[i]);

@@ -52,11 +52,12 @@ struct fake {
     bool leader_is_known;
     bool answers_reads; /* READ_INDEX; else they are held: fake_answer_reads */
     bool has_lease;
-    bool results_are_lost;  /* storage applies, and says nothing */
-    bool worker_is_silent;  /* storage tells nobody how far it is */
-    uint64_t session;       /* as the gateway has told storage; 0: not on this connection */
-    uint64_t awaited_index; /* by the gateway; 0: nothing */
-    uint32_t standing;      /* on the board: enum board_standing */
+    bool results_are_lost;    /* storage applies, and says nothing */
+    bool recalls_are_ignored; /* RECALL gets no answer */
+    bool worker_is_silent;    /* storage tells nobody how far it is */
+    uint64_t session;         /* as the gateway has told storage; 0: not on this connection */
+    uint64_t awaited_index;   /* by the gateway; 0: nothing */
+    uint32_t standing;        /* on the board: enum board_standing */
     uint64_t cluster_asks[FAKE_HELD_MAX]; /* ids, to be answered by the test */
     unsigned cluster_ask_count;
     struct fake_change {

@@ -153,14 +153,12 @@ Test(outcomes, a_result_that_was_lost_with_its_worker_is_told_when_that_is_back)
     fake_start(&fake, NULL);
     expect_call("POST", BASE "/set", SET, 200, NULL);
     fake.results_are_lost = true;
+    fake.recalls_are_ignored = true; /* it is told without being asked */
     int fd = begin_set();
     FAKE_WAIT(&fake, fake.applied == 2);
     fake.results_are_lost = false;
     fake_restart_storage(&fake);
-    uint64_t start_ms = clock_boot_ms();
     finish(fd, 200, NULL);
-    cr_expect_lt(clock_boot_ms() - start_ms, 90);
-    cr_assert_eq(fake.recalls, 0);
     cr_assert_eq(fake.applied, 2);
 }
 
