@@ -7,6 +7,7 @@
 #include "shm/map.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 
 #define MAP_FORMAT 1
 #define MAP_RENEW_TRIES 100
+#define MAP_META_BYTES 8192
 
 static const char map_meta_format[] = "format";
 static const char map_meta_kind[] = "kind";
@@ -217,6 +219,8 @@ static int map_open_all(struct map *map)
     MDB_txn *txn = NULL;
 
     int error = map_open_env(map);
+    if (error == 0 && map->writable)
+        error = map_check_written(map);
     if (error != 0)
         return error;
     error = map_error(map, "txn_begin",
@@ -381,6 +385,20 @@ void map_write_abort(struct map *map)
 int map_sync(struct map *map)
 {
     return map_error(map, "env_sync", mdb_env_sync(map->env, 1));
+}
+
+/* Waits for the two meta pages alone, but tells of errors anywhere in the file. */
+int map_check_written(const struct map *map)
+{
+    int fd;
+
+    CHECK(map->writable && mdb_env_get_fd(map->env, &fd) == 0);
+    int failed =
+        sync_file_range(fd, 0, MAP_META_BYTES, SYNC_FILE_RANGE_WAIT_BEFORE) != 0 ? errno : 0;
+    if (failed == 0 || failed == ENOSYS || failed == ESPIPE || failed == EINVAL)
+        return 0; /* or this file system cannot tell */
+    map_error_log(map->folder, "writeback", failed);
+    return E_CORRUPT;
 }
 
 uint64_t map_applied_index(const struct map *map)

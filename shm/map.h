@@ -63,7 +63,11 @@ int map_write_begin(struct map *map, MDB_txn **out);
 int map_write_commit(struct map *map,
                      uint64_t applied_index); /* after an error the old state holds */
 void map_write_abort(struct map *map);
-int map_sync(struct map *map);                     /* all committed is on the device; E_IO */
+int map_sync(struct map *map); /* all committed is on the device; E_IO */
+/* Did the kernel fail to write back any of the file since the map was opened, or shortly before?
+ * Then pages that it has let go of may be read back as they were before, or as nothing: E_CORRUPT,
+ * for the map is not worth keeping. Told once. Costs a system call and waits for nothing. */
+int map_check_written(const struct map *map);
 uint64_t map_applied_index(const struct map *map); /* of the last committed transaction */
 /* At least so many bytes are free on the map's file system. Apply never asks (I2): a worker holds a
  * whole batch back, and the leader refuses writes long before. */

@@ -132,6 +132,7 @@ int store_discard(const char *folder, const char *reason)
     char parent[STORE_FILE_BYTES];
 
     LOG_WARN("map_discarded", LOG_STR("folder", folder), LOG_STR("reason", reason));
+    (void)store_remove_mark(folder); /* first: then it is not used, whatever else fails */
     if (path_remove_tree(folder) != 0 || path_make_folder(folder) != 0)
         return store_failed("map_discard_failed", folder);
     snprintf(parent, sizeof(parent), "%s/..", folder);

@@ -19,6 +19,9 @@
  *    counts the processes in a row that ended by a fault of their own (a signal such as SIGSEGV,
  *    SIGBUS or SIGABRT, not a kill from outside) within STORE_CRASH_S seconds of opening it; after
  *    STORE_CRASHES of them the map is removed, as by rule 3.
+ * 6. A map of which the disk did not take everything is corrupt, although it may look whole while
+ *    the page cache remembers it (map_check_written): when it is opened, while it is used, before a
+ *    copy of it counts as a snapshot, and when it is synced at the end.
  *
  * Everything is logged here, with the folder.
  */

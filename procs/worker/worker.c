@@ -49,6 +49,13 @@ void worker_rebuild(struct worker *worker, const char *reason)
     skel_exit(&worker->skel, 1);
 }
 
+void worker_check_written(struct worker *worker)
+{
+    int error = map_check_written(worker->map);
+    if (error != 0)
+        worker_fail(worker, "writeback", error);
+}
+
 bool worker_may_write(const struct worker *worker, uint64_t bytes)
 {
     return map_has_room(worker->map, worker->kind->reserve_bytes + 2 * bytes);
@@ -64,9 +71,8 @@ static void worker_settle(struct worker *worker)
 static void worker_finish(struct worker *worker)
 {
     worker_settle(worker);
-    int error = map_sync(worker->map);
-    if (error != 0)
-        worker_fail(worker, "sync", error);
+    if (map_sync(worker->map) != 0)
+        worker_fail(worker, "sync", E_CORRUPT); /* what did not arrive may be gone already */
     /* A copy that is being made reads on until the process ends. */
     if (!worker->making.is_running)
         map_close(&worker->map);
@@ -118,6 +124,7 @@ static void worker_on_sweep_timer(void *arg)
     struct worker *worker = arg;
 
     worker_sweep(worker);
+    worker_check_written(worker);
     worker_commit(worker);
     worker_settle(worker);
 }

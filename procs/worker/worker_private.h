@@ -102,6 +102,8 @@ void worker_commit(struct worker *worker); /* what is open, and tells everybody 
  * an earlier life of this process: indexes that moved past other workers' entries and were not
  * stored. It is true still, and is not taken back. */
 void worker_publish(struct worker *worker);
+/* E_CORRUPT of map_check_written ends the process, and the map. */
+void worker_check_written(struct worker *worker);
 /* Whether there is room for a transaction with so many bytes of commands. Decides only when
  * something is applied, never how. */
 bool worker_may_write(const struct worker *worker, uint64_t bytes);

@@ -46,6 +46,7 @@ static void making_done(struct helper_job *job)
     making->is_running = false;
     if (making->copy.error == E_CORRUPT)
         worker_fail(worker, "copy", E_CORRUPT);
+    worker_check_written(worker); /* else the copy may hold what the disk gave back instead */
     FAILPOINT("part_made");
     if (making->index != 0)
         making_answer(worker, making->index, making->copy.error);

@@ -107,6 +107,74 @@ def test_writes_are_taken_again_when_there_is_room(small):
     client.close()
 
 
+# ---- a volume that promises more than its pool has
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed", "running"])
+def test_a_page_that_the_disk_did_not_take_is_never_read_back(make_cluster, disk_of, how):
+    """The log's files are there in advance and go on; the map's new pages find no room, which the
+    kernel tells nobody who does not ask. Later the page cache has forgotten them."""
+    cluster = make_cluster()
+    cluster.allow("event=worker_failed call=(writeback|sync)", "process=raft ")
+    cluster.allow("process=storage event=map_(discard_|mark_)?failed")
+    node, data = cluster.nodes[0], cluster.settings.values["dataDir"]
+    pool = cluster.scratch.file("pool")
+    image = os.path.join(pool, "image")
+    os.makedirs(pool)
+
+    def prepare(disk):
+        disk.run("mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", pool)
+        disk.run("truncate", "-s", "1G", image)
+        disk.run("mkfs.ext4", "-q", "-O", "^has_journal", "-E", "nodiscard", image)
+        disk.mount(image)
+
+    disk = disk_of(cluster, prepare)
+    cluster.start()
+    client = cluster.tenant("tenant")
+    row = "v" * 100_000
+
+    def write(count, tag):
+        for n in range(count):
+            expect(client.set(f"k{n:02d}", row + f"{tag} {n}"), 200)
+
+    def check():
+        client.close()
+        for n in range(40):
+            tag = "new" if n < 20 else "old"
+            found = expect(client.get(f"k{n:02d}"), 200).data
+            assert found == row + f"{tag} {n}", f"k{n:02d} is {found[:20]!r}...{found[-20:]!r}"
+
+    write(40, "old")
+    disk.run("sync", "-f", data)
+    disk.run("sh", "-c", f"cat /dev/zero >{pool}/filler; true")
+    write(20, "new")
+    position = node.log.size()
+    disk.run("sh", "-c", f"sync -f {data}; true")
+    disk.run("rm", f"{pool}/filler")
+    if how == "stopped":
+        node.stop()
+    elif how == "killed":
+        node.kill()
+    else:
+        expect(client.set("another", "write"), 200)
+        node.wait_worker_ready("storage", position)
+    if how == "stopped":
+        disk.unmount()
+        disk.mount(image)
+    if how != "running":
+        node.start()
+    check()
+    client.close()
+    assert node.stop() == 0
+    disk.unmount()
+    disk.mount(image)
+    node.start()
+    check()
+    client.close()
+    assert node.stop() == 0
+    disk.unmount()
+
+
 # ---- cut off
 
 
@@ -118,6 +186,7 @@ def test_what_was_acknowledged_survives_power_cuts(make_cluster, disk_of):
     chance = random.Random(seed)
     cluster = make_cluster()
     cluster.allow("process=raft ", "event=map_failed", "event=child_gave_up")
+    cluster.allow("event=worker_failed call=(writeback|sync)")
     image, node = cluster.scratch.file("disk"), cluster.nodes[0]
     disk = disk_of(cluster, lambda disk: disk.ext4(image, 1024))
     node.start(environment=boot(0))

@@ -31,7 +31,7 @@ class Disk:
             raise Unavailable(self.holder.communicate()[1].strip())
         self.enter = ["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt"]
 
-    def _run(self, *command):
+    def run(self, *command):
         run = subprocess.run(
             [*self.enter, *command], capture_output=True, text=True, timeout=60, check=False
         )
@@ -39,21 +39,21 @@ class Disk:
             raise Unavailable(run.stderr.strip() or f"{command[0]} failed")
 
     def tmpfs(self, mib):
-        self._run("mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=700", "tmpfs", self.folder)
+        self.run("mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=700", "tmpfs", self.folder)
         return self
 
     def ext4(self, image, mib):
         with open(image, "wb") as file:
             file.truncate(mib << 20)
-        self._run("mkfs.ext4", "-q", image)
+        self.run("mkfs.ext4", "-q", image)
         return self.mount(image)
 
     def mount(self, image):
-        self._run("mount", "-o", "loop", image, self.folder)
+        self.run("mount", "-o", "loop", image, self.folder)
         return self
 
     def unmount(self):
-        self._run("umount", self.folder)
+        self.run("umount", self.folder)
 
     def path(self, name=""):
         """A file of the disk, as it is reached from outside the namespace."""
