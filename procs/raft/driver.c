@@ -122,6 +122,7 @@ static void driver_note_config(struct driver *driver, const struct raft_update *
     driver->config_index = update->config_index;
     driver->config_committed = update->config_committed;
     driver->members_are_new = true;
+    driver_clock_on_members(driver);
     loop_run_again(driver->loop);
     driver->joining.was_member |= update->config_committed && driver_is_member(driver);
 }
@@ -179,6 +180,7 @@ static void driver_tell_role(struct driver *driver, const struct raft_update *up
     driver_tell_gateways(driver);
     driver_join_on_leader(driver);
     driver_clock_on_leader(driver);
+    driver_handover_on_role(driver);
 }
 
 static void driver_set_timer(struct driver *driver, uint64_t deadline_ns)

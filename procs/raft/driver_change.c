@@ -185,6 +185,9 @@ static void driver_begin_transfer(struct driver *driver, struct driver_change *c
         return;
     }
     change->target = member->id;
+    if (driver_is_active(driver, member->id) && member->voter &&
+        !driver_can_take_over(driver, member->id))
+        return; /* it has just started: in a moment */
     driver->is_transferring = true;
     if (driver_refused_change(driver, change, driver_step(driver, &event)))
         driver->is_transferring = false;
@@ -238,7 +241,10 @@ static void driver_end_late(struct driver *driver, struct driver_change *change)
     const char *name = change->name;
     switch (change->stage) {
     case DRIVER_CHANGE_BEGINNING:
-        driver_end_change(driver, change, E_BUSY, "another change is under way");
+        driver_end_change(driver, change, E_BUSY,
+                          change->kind == MSG_CHANGE_TRANSFER ? "'%s' cannot take over yet"
+                                                              : "'%s': another change is under way",
+                          name);
         break;
     case DRIVER_CHANGE_INVITING:
         if (!change->is_met)

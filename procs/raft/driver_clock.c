@@ -38,6 +38,13 @@ void driver_clock_on_leader(struct driver *driver)
     loop_timer_set(driver->loop, &driver->tick_timer, loop_now_ns(driver->loop));
 }
 
+/* A node that was alone is not any more. */
+void driver_clock_on_members(struct driver *driver)
+{
+    if (driver->members.count > 1 && driver->tick_timer.due_ns == 0)
+        loop_timer_set(driver->loop, &driver->tick_timer, loop_now_ns(driver->loop));
+}
+
 static void driver_on_clock_ask(struct driver *driver, struct peer *from, struct unpack *body)
 {
     struct peer_clock clock;

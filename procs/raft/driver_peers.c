@@ -125,6 +125,7 @@ static void driver_tell_core(struct driver *driver, const struct peer *peer, boo
 static void driver_on_peer_up(void *arg, struct peer *peer)
 {
     struct driver *driver = arg;
+    driver_note_life(driver, peer);
     driver_tell_core(driver, peer, true);
     driver_tell_gateways(driver);
     driver_join_on_up(driver, peer);
@@ -143,6 +144,7 @@ static void driver_on_peer_down(void *arg, struct peer *peer)
 static void driver_on_peer_heard(void *arg, struct peer *peer)
 {
     struct driver *driver = arg;
+    driver_note_life(driver, peer);
     driver_note_full(driver, peer_info(peer)->id, false);
     driver_snapshot_peer_heard(driver, peer);
     driver_changes_lose_peer(driver, peer);

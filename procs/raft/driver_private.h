@@ -105,6 +105,10 @@ struct driver_transfers {
     uint64_t open_told_ns; /* no line on states that differ before that */
 };
 
+struct driver_life { /* of another node's raft process: since when it is known */
+    uint64_t id, start_id, since_ns;
+};
+
 struct driver {
     struct skel *skel;
     struct loop *loop;
@@ -142,6 +146,12 @@ struct driver {
         bool is_any;
         struct loop_timer timer;
     } changes;
+    struct { /* driver_handover.c */
+        bool is_wanted, then_stop;
+        uint64_t due_ns;
+        struct loop_timer timer;
+        struct driver_life lives[RAFT_MEMBERS_MAX];
+    } handover;
     bool is_transferring; /* leadership, as asked for */
     bool is_yielding;     /* the supervisor waits for this node not to lead */
     bool begins_anew;     /* at the end of this turn */
@@ -193,6 +203,7 @@ void driver_on_timer(void *arg);
 void driver_on_turn_end(void *arg);
 void driver_on_stop_timer(void *arg);
 void driver_on_trim_timer(void *arg);
+void driver_finish_work(struct driver *driver); /* what was taken, then the process ends */
 /* Of a gateway of this node, or of another's: only while this node leads, or is about to stop. */
 void driver_take_proposal(struct driver *driver, const struct proposal_origin *origin,
                           struct slice entry);
@@ -238,6 +249,7 @@ bool driver_others_are_full(const struct driver *driver);
 /* driver_clock.c */
 void driver_on_tick_timer(void *arg);
 void driver_clock_on_leader(struct driver *driver);
+void driver_clock_on_members(struct driver *driver);
 void driver_clock_on_message(struct driver *driver, struct peer *from, enum peer_message number,
                              struct unpack *body);
 
@@ -256,6 +268,14 @@ void driver_change_on_message(struct driver *driver, struct peer *from, enum pee
 void driver_on_invite_answer(struct driver *driver, const struct peer *from, struct unpack *body);
 void driver_changes_lose_peer(struct driver *driver, const struct peer *peer);
 void driver_serve_changes(struct driver *driver); /* at the end of a turn */
+
+/* driver_handover.c: leadership goes to another node if one can take it, then nobody is to make
+ * this one lead any more; then_stop: and driver_finish_work. */
+void driver_hand_over(struct driver *driver, bool then_stop);
+void driver_on_handover_timer(void *arg);
+void driver_handover_on_role(struct driver *driver);
+void driver_note_life(struct driver *driver, const struct peer *peer);
+bool driver_can_take_over(struct driver *driver, uint64_t id); /* at the leader */
 
 /* driver_discard.c: ends the process, whose next life has no log. At a start: does so. */
 _Noreturn void driver_discard(struct driver *driver);

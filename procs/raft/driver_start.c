@@ -278,6 +278,7 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     driver->timer = (struct loop_timer){.fire = driver_on_timer, .arg = driver};
     driver->stop_timer = (struct loop_timer){.fire = driver_on_stop_timer, .arg = driver};
     driver->tick_timer = (struct loop_timer){.fire = driver_on_tick_timer, .arg = driver};
+    driver->handover.timer = (struct loop_timer){.fire = driver_on_handover_timer, .arg = driver};
     driver->status.timer = (struct loop_timer){.fire = driver_on_status_timer, .arg = driver};
     driver->changes.timer = (struct loop_timer){.fire = driver_on_change_timer, .arg = driver};
     driver->load_timer = (struct loop_timer){.fire = driver_on_load_timer, .arg = driver};

@@ -251,13 +251,10 @@ void driver_on_stop_timer(void *arg)
     loop_timer_set(driver->loop, &driver->stop_timer, now_ns + DRIVER_STOP_LOOK_NS);
 }
 
-/* From now on this node does not stand for election. */
 void driver_yield(struct driver *driver)
 {
-    struct raft_event event = {.kind = RAFT_EVENT_STOP};
-    driver_propose(driver);
     driver->is_yielding = true;
-    driver_step(driver, &event);
+    driver_hand_over(driver, false);
 }
 
 void driver_reload(struct driver *driver)
@@ -265,7 +262,7 @@ void driver_reload(struct driver *driver)
     (void)peers_reload(driver->peers, &driver->skel->config);
 }
 
-void driver_stop(struct driver *driver)
+void driver_finish_work(struct driver *driver)
 {
     struct raft_event event = {.kind = RAFT_EVENT_STOP};
     driver_propose(driver);
@@ -276,4 +273,9 @@ void driver_stop(struct driver *driver)
     driver_tell_gateways(driver);
     driver_step(driver, &event);
     driver_on_stop_timer(driver);
+}
+
+void driver_stop(struct driver *driver)
+{
+    driver_hand_over(driver, true);
 }

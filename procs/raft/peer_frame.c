@@ -91,13 +91,19 @@ void peer_frame_begin(struct buf *out)
     out->len = PEER_BEFORE_BYTES;
 }
 
+static void peer_put_length(uint8_t out[PEER_LENGTH_BYTES], uint32_t length)
+{
+    peer_put_u32(out, length);
+    peer_put_u32(out + 4, hash_crc32c(0, out, 4));
+}
+
 void peer_frame_seal(struct buf *out, struct hash_key *key, const struct peer_head *head)
 {
     CHECK(out->len >= PEER_BEFORE_BYTES);
     uint8_t *mac = buf_reserve(out, SHA256_BYTES);
     CHECK(mac && out->len - PEER_LENGTH_BYTES <= UINT32_MAX - SHA256_BYTES);
     uint8_t *at = out->data + PEER_LENGTH_BYTES;
-    peer_put_u32(out->data, (uint32_t)(out->len - PEER_LENGTH_BYTES + SHA256_BYTES));
+    peer_put_length(out->data, (uint32_t)(out->len - PEER_LENGTH_BYTES + SHA256_BYTES));
     peer_put_u32(at + PEER_AT_VERSION, PEER_VERSION);
     peer_put_u32(at + PEER_AT_GROUP, PEER_GROUP);
     peer_put_u32(at + PEER_AT_DIRECTION, (uint32_t)head->direction);
@@ -113,6 +119,8 @@ void peer_frame_seal(struct buf *out, struct hash_key *key, const struct peer_he
 int peer_frame_length(const uint8_t bytes[PEER_LENGTH_BYTES], uint32_t *out)
 {
     *out = peer_get_u32(bytes);
+    if (peer_get_u32(bytes + 4) != hash_crc32c(0, bytes, 4))
+        return E_INVALID;
     return *out >= PEER_FRAME_MIN && *out <= LIMIT_MESSAGE_BYTES ? 0 : E_INVALID;
 }
 

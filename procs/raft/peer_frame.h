@@ -23,7 +23,7 @@
 #define PEER_GROUP 0 /* one Raft group per cluster today */
 #define PEER_NONCE_BYTES 16
 #define PEER_GREETING_BYTES 32
-#define PEER_LENGTH_BYTES 4 /* how many bytes follow */
+#define PEER_LENGTH_BYTES 8 /* how many bytes follow, and the CRC32C of that */
 #define PEER_HEAD_BYTES 72  /* behind the length */
 #define PEER_BEFORE_BYTES (PEER_LENGTH_BYTES + PEER_HEAD_BYTES)
 #define PEER_FRAME_MIN (PEER_HEAD_BYTES + SHA256_BYTES)
@@ -51,7 +51,8 @@ int peer_decode_greeting(const uint8_t bytes[PEER_GREETING_BYTES], uint8_t nonce
 void peer_frame_begin(struct buf *out); /* out is empty */
 void peer_frame_seal(struct buf *out, struct hash_key *key, const struct peer_head *head);
 
-/* The length in front of a frame: E_INVALID when none can be so long. */
+/* The length in front of a frame: E_INVALID when it is damaged, or none can be so long. It has a
+ * checksum of its own, because whoever believed a damaged one would wait for the rest for ever. */
 int peer_frame_length(const uint8_t bytes[PEER_LENGTH_BYTES], uint32_t *out);
 
 /* frame: without its length. E_TRUNCATED, E_VERSION (of protocol or group), E_DENIED: not made with
