@@ -55,6 +55,8 @@ class Nemesis:
         self.chance.shuffle(ends)
         for end in ends:
             end()
+        for node in self.cluster.nodes:
+            node.wait_ready()
 
     def faults(self):
         found = [self.killed_worker, self.killed_node, self.killed_supervisor, self.planned_stop]
@@ -119,21 +121,21 @@ class Nemesis:
         if not node:
             return None
         node.kill(workers_first=self.chance.random() < 0.5)
-        return node.start
+        return lambda: node.start(wait=False)
 
     def killed_supervisor(self):
         node = self.node()
         if not node:
             return None
         node.kill_supervisor()
-        return node.start
+        return lambda: node.start(wait=False)
 
     def planned_stop(self):
         node = self.node()
         if not node:
             return None
         assert node.stop() == 0
-        return node.start
+        return lambda: node.start(wait=False)
 
     # ---- members
 
