@@ -125,6 +125,9 @@ cppcheck:
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --error-exitcode=1 -I. \
 	    $(filter-out tests/%,$(filter %.c,$(C_FILES)))
+## make docs-check    what the documents name is there: links, headings, log events, source files
+docs-check:
+	$(Q)/usr/bin/python3 tests/docs/check.py
 ## make san           unit tests under AddressSanitizer and UBSan, in build-san
 san:
 	$(Q)$(MAKE) --no-print-directory SAN=1 BUILD=$(BUILD)$(if $(SAN),,-san) leak-is-found unit
