@@ -1,7 +1,7 @@
 # tests.mk - what `make test`, `make check` and `make bench` do (included by the top Makefile).
 
-.PHONY: test unit sim core-pure system nemesis check format format-check tidy cppcheck san \
-	leak-is-found fakes bench bench-apply bench-cluster
+.PHONY: test unit sim core-pure system nemesis check docs-check format format-check tidy \
+	cppcheck san leak-is-found fakes bench bench-apply bench-cluster
 
 C_FILES := $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || \
 	find . -name '*.[ch]' -not -path './build*'))
