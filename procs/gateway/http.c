@@ -20,6 +20,7 @@
 #define HTTP_BODY_SLACK_BYTES (1u << 20)
 #define HTTP_ACCEPTS_PER_EVENT 64
 #define HTTP_ACCEPT_AGAIN_MS 100
+#define HTTP_REST_TELL_S 60 /* it may rest for each connection that comes */
 
 struct http_handler {
     h2o_handler_t super;
@@ -166,11 +167,14 @@ static void http_on_connection_closed(void *data)
 static void http_rest(struct gateway *gateway, int why)
 {
     struct http *http = &gateway->http;
+    uint64_t now_ns = clock_boot_ns();
     if (why != 0)
-        timer_set_by(&http->accept_timer, clock_boot_ns() + HTTP_ACCEPT_AGAIN_MS * NS_PER_MS);
-    if (!http->public.is_paused)
+        timer_set_by(&http->accept_timer, now_ns + HTTP_ACCEPT_AGAIN_MS * NS_PER_MS);
+    if (http->rest_told_ns == 0 || now_ns - http->rest_told_ns >= HTTP_REST_TELL_S * NS_PER_S) {
         LOG_WARN("accept_paused", LOG_U64("connections", http->connections),
                  LOG_STR("error", why != 0 ? log_errno_text(why) : "too many connections"));
+        http->rest_told_ns = now_ns;
+    }
     http_pause(&http->public);
     http_pause(&http->admin);
 }

@@ -48,6 +48,7 @@ struct http {
     uint64_t turn_connection;
     unsigned turn_requests; /* in a row, of that connection */
     unsigned connections, connections_max;
+    uint64_t rest_told_ns; /* when it was last logged that no more can be accepted; 0: never */
     h2o_timeout_t linger_timeout; /* http_errors.h */
     unsigned lingering;
 };
