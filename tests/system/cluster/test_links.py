@@ -56,6 +56,28 @@ def test_a_slow_link_costs_the_others_nothing(proxied):
     work.check()
 
 
+def test_damaged_messages_are_dropped_and_told(proxied):
+    """Whatever bit is inverted: nobody believes it, nobody ends, and the log says what was wrong."""
+    positions = proxied.log_positions()
+    pids = [process.pid for node in proxied.nodes for process in node.all_processes()]
+    with Workload(proxied) as work:
+        proxied.proxies.set(flip=20)
+        time.sleep(6 * ELECTION)
+        proxied.proxies.clear()
+        work.wait_progress()
+    flips = proxied.proxies.total("flips")
+    assert flips > 10
+    assert pids == [process.pid for node in proxied.nodes for process in node.all_processes()]
+    told = [line for node in proxied.nodes for line in faults(node, positions[node.id])]
+    assert told, f"{flips} inverted bits, and no line says so"
+    assert len(told) < 60, "lines without bound"
+    work.check()
+
+
+def faults(node, position):
+    return node.log.find("peer_refused", position)
+
+
 def test_links_that_break_off(proxied):
     chance = random.Random(7)
     with Workload(proxied) as work:

@@ -132,6 +132,26 @@ def test_a_fourth_node_joins_by_itself(make_cluster):
     work.check(cluster.nodes)
 
 
+def test_a_node_that_moved_is_found_at_its_new_address(three):
+    leader = three.wait_leader()
+    moved = three.followers(leader)[0]
+    assert moved.stop() == 0
+    new = f"127.0.0.1:{three.ports.take()}"
+    three.settings.values["nodes"][moved.id]["raftBinding"] = new
+    three.rewrite()
+    moved.start()
+    until(
+        lambda: members(three, leader).get(moved.id, {}).get("raft_address") == new,
+        "the members show the new address",
+        20,
+        0.05,
+    )
+    with Workload(three) as work:
+        work.wait_progress()
+    work.check_no_errors()
+    work.check()
+
+
 def test_data_of_another_cluster_are_refused_and_harm_nobody(three, make_three):
     """As when somebody starts a node with an old folder."""
     other = make_three()
