@@ -24,6 +24,7 @@
 #define HTTP_BODY_BYTES_PER_S (64u << 10)
 #define HTTP_ANSWER_MS 60000
 #define HTTP_SWEEP_MS 1000
+#define HTTP_ARRIVING_BODIES 128 /* times limits.maxBody: of all requests that are not complete */
 #define HTTP_RESERVED_FDS 128u
 #define HTTP_PIPELINE_TURN 64
 #define HTTP_STOP_IDLE_MS 100 /* for connections that are idle when the process is to end */
@@ -48,6 +49,7 @@ struct http {
     uint64_t turn_connection;
     unsigned turn_requests; /* in a row, of that connection */
     unsigned connections, connections_max;
+    uint64_t arriving_bytes, arriving_dropped; /* of the present sweep */
     uint64_t rest_told_ns; /* when it was last logged that no more can be accepted; 0: never */
     h2o_timeout_t linger_timeout; /* http_errors.h */
     unsigned lingering;

@@ -6,6 +6,7 @@
 
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "procs/gateway/gateway.h"
 
 static h2o_socket_t *http_socket_of(const h2o_req_t *request)
@@ -47,6 +48,18 @@ static void http_shut(const h2o_req_t *request, int how)
     shutdown(h2o_socket_get_fd(http_socket_of(request)), how);
 }
 
+/* Requests that are not complete lie in memory, and nobody knows yet whose they are. The oldest
+ * keep their place; those beyond the bound go. */
+static bool http_is_too_much(struct gateway *gateway, const h2o_req_t *request)
+{
+    struct http *http = &gateway->http;
+    http->arriving_bytes += http_socket_of(request)->input->size;
+    if (http->arriving_bytes <= HTTP_ARRIVING_BODIES * gateway->skel.config.limits.max_body_bytes)
+        return false;
+    http->arriving_dropped++;
+    return true;
+}
+
 static int http1_sweep(h2o_req_t *request, void *arg)
 {
     if (request->timestamps.request_begin_at.tv_sec == 0) {
@@ -57,7 +70,8 @@ static int http1_sweep(h2o_req_t *request, void *arg)
         return 0;
     }
     if (request->processed_at.at.tv_sec == 0
-            ? http_is_late(arg, request, http_socket_of(request)->input->size)
+            ? http_is_late(arg, request, http_socket_of(request)->input->size) ||
+                  http_is_too_much(arg, request)
             : http_is_not_taken(arg, request))
         http_shut(request, SHUT_RDWR);
     return 0;
@@ -81,8 +95,14 @@ static int http2_sweep(h2o_req_t *request, void *arg)
 
 void http_sweep(struct gateway *gateway)
 {
-    h2o_globalconf_t *config = &gateway->http.config;
+    struct http *http = &gateway->http;
+    h2o_globalconf_t *config = &http->config;
+    http->arriving_bytes = http->arriving_dropped = 0;
     config->http1.callbacks.foreach_request(&gateway->http.context, http1_sweep, gateway);
+    if (http->arriving_dropped > 0)
+        LOG_WARN("requests_dropped", LOG_U64("count", http->arriving_dropped),
+                 LOG_STR("reason", "too many bytes of requests that are not complete"),
+                 LOG_U64("bytes", http->arriving_bytes));
     config->http2.callbacks.foreach_request(&gateway->http.context, http2_sweep, gateway);
 }
 

@@ -269,6 +269,32 @@ Test(limits, running_out_of_descriptors_is_survived, .fini = stop, .timeout = 60
     serve_more_than_fit();
 }
 
+/* Without a token, too: it is looked at when the request is complete. */
+Test(limits, requests_that_never_become_complete_do_not_fill_the_memory, .fini = stop,
+     .timeout = 60)
+{
+    enum { CLIENTS = 200, FIT = 139, SENT = 60000 };
+    int fds[CLIENTS];
+    unsigned closed = 0;
+    char *part = malloc(SENT);
+    memset(part, ' ', SENT);
+    fake_start(&fake, "limits: {maxBody: 64KiB, maxValue: 32KiB}\n");
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        fds[i] = client_connect(&fake);
+        send_text(fds[i], "POST " BASE "/set HTTP/1.1\r\nContent-Length: 60002\r\n\r\n");
+        client_send(fds[i], part, SENT);
+    }
+    for (unsigned i = FIT; i < CLIENTS; i++)
+        closed += client_is_closed(&fake, fds[i], 5000);
+    cr_assert_eq(closed, CLIENTS - FIT);
+    cr_assert(fake_log_contains(&fake, "requests_dropped"));
+    send_text(fds[0], "{}"); /* the others keep what they have */
+    expect_answer(fds[0], 401, NULL);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    free(part);
+}
+
 Test(limits, the_admin_port_answers_for_health_only, .fini = stop, .timeout = 60)
 {
     static const struct {
