@@ -259,7 +259,7 @@ Test(strangers, a_crowd_of_them_keeps_no_node_out)
         nodes_turn(1);
     }
     int guest = strangers_be_guest(nonce);
-    cr_assert_geq(strangers_faults(PEER_FAULT_CROWD), 2 * PEERS_STRANGERS);
+    cr_assert_geq(strangers_faults(PEER_FAULT_CROWD), 2ull * PEERS_STRANGERS);
     cr_assert(stranger_is_cut(fds[0]), "the oldest goes first");
     for (unsigned i = 0; i < 3 * PEERS_STRANGERS; i++)
         close(fds[i]);
