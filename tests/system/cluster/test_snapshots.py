@@ -116,6 +116,19 @@ def test_a_wiped_node_comes_back_into_a_cluster_whose_log_was_cut(three):
 
 # ---- killed at any moment
 
+MAKING = [
+    "part_asked",
+    "copy_half",
+    "copy_written",
+    "part_made",
+    "snapshot_parts_made",
+    "snapshot_manifest_written",
+    "snapshot_files_synced",
+    "snapshot_named",
+    "snapshot_finished",
+    "log_cut",
+    "snapshot_unnamed",
+]
 RECEIVING = [
     "incoming_begun",
     "incoming_written",
@@ -133,6 +146,32 @@ INSTALLING = [
     "load_copied",
     "load_checked",
 ]
+
+
+def test_killed_anywhere_while_it_makes_a_snapshot_a_node_goes_on(make_cluster):
+    cluster = make_cluster(1, **SMALL).start()
+    node, token = cluster.nodes[0], cluster.create_key("tenant")
+    for point in MAKING:
+        node.stop()
+        mark = cluster.scratch.file(f"killed-{point}")
+        node.start(environment={"INSI_TEST_FAIL": f"{point}:kill:{mark}"})
+        for turn in range(200):
+            write(cluster, token, node, 100, "k", f"{point} {turn} {VALUE}")
+            if os.path.exists(mark):
+                break
+        assert os.path.exists(mark), f"{point} was not passed"
+        write(cluster, token, node, 100, "k", point)
+        client = node.client(token)
+        items = client.iterate_all(values="true")
+        client.close()
+        assert [item["value"] for item in items] == [point] * 100
+    node.stop()
+    lose_map(node)
+    node.start()
+    client = node.client(token)
+    items = client.iterate_all(values="true")
+    client.close()
+    assert [item["value"] for item in items] == [MAKING[-1]] * 100
 
 
 @pytest.mark.parametrize("points", [RECEIVING, INSTALLING], ids=["receiving", "installing"])

