@@ -15,6 +15,7 @@
 #include "procs/worker/worker_private.h"
 
 #define WORKER_SWEEP_NS NS_PER_S
+#define WORKER_WRITTEN_NS (60 * NS_PER_S)     /* the kernel has begun to write by then: 30 s */
 #define WORKER_STOP_LOOK_NS NS_PER_MS         /* between two looks at the links */
 #define WORKER_STOP_WAIT_NS (300 * NS_PER_MS) /* for peers that do not read */
 
@@ -129,6 +130,12 @@ static void worker_on_sweep_timer(void *arg)
     worker_settle(worker);
 }
 
+/* Long after the last commit: what was still to be written at the last sweep has been tried. */
+static void worker_on_written_timer(void *arg)
+{
+    worker_check_written(arg);
+}
+
 void worker_publish(struct worker *worker)
 {
     const enum proc proc = worker->kind->proc;
@@ -136,6 +143,15 @@ void worker_publish(struct worker *worker)
     if (board_read_applied(worker->board, proc) < worker->applier.last_index)
         board_write_applied(worker->board, proc, worker->applier.last_index);
     gateways_tell_waiting(worker);
+}
+
+static void worker_set_sweep(struct worker *worker)
+{
+    uint64_t now_ns = loop_now_ns(worker->loop);
+
+    loop_timer_set(worker->loop, &worker->sweep_timer, now_ns + WORKER_SWEEP_NS);
+    if (!worker->kind->is_volatile)
+        loop_timer_set(worker->loop, &worker->written_timer, now_ns + WORKER_WRITTEN_NS);
 }
 
 void worker_commit(struct worker *worker)
@@ -152,8 +168,7 @@ void worker_commit(struct worker *worker)
     gateways_send(worker);
     stream_tell_applied(worker);
     if (worker->sweep_timer.due_ns == 0) /* an idle worker does not wake up */
-        loop_timer_set(worker->loop, &worker->sweep_timer,
-                       loop_now_ns(worker->loop) + WORKER_SWEEP_NS);
+        worker_set_sweep(worker);
     if (worker->kind->committed != NULL)
         worker->kind->committed(worker->kind->arg, worker);
 }
@@ -272,6 +287,7 @@ static void worker_open_links(struct worker *worker)
 {
     worker->loop = loop_new();
     worker->sweep_timer = (struct loop_timer){.fire = worker_on_sweep_timer, .arg = worker};
+    worker->written_timer = (struct loop_timer){.fire = worker_on_written_timer, .arg = worker};
     worker->stop_timer = (struct loop_timer){.fire = worker_on_stop_timer, .arg = worker};
     worker->lasted_timer = (struct loop_timer){.fire = worker_on_lasted_timer, .arg = worker};
     loop_timer_set(worker->loop, &worker->lasted_timer, clock_boot_ns() + STORE_CRASH_S * NS_PER_S);

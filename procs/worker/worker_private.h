@@ -90,6 +90,7 @@ struct worker {
     struct buf details;
 
     struct loop_timer sweep_timer;
+    struct loop_timer written_timer;
     struct loop_timer lasted_timer;
     struct loop_timer stop_timer;
     uint64_t stop_deadline_ns;
