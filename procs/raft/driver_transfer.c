@@ -321,6 +321,16 @@ static int driver_on_offer_judged(void *arg, uint64_t from, uint64_t term,
     return snapshot->index + 1 >= wal_first_index(driver->wal) ? 0 : E_NOT_FOUND;
 }
 
+/* The log began behind all snapshots, so the core knows no members and would never stand. This
+ * snapshot says who they are, which is taken from it at a start (driver_base.c). */
+static void driver_learn_members(struct driver *driver)
+{
+    if (driver->members.count > 0 || driver->stopping)
+        return;
+    LOG_WARN("raft_restarts", LOG_STR("reason", "the members are known again"));
+    driver_stop(driver);
+}
+
 /* Rule 2. */
 static void driver_on_snapshot_received(void *arg, uint64_t from, uint64_t term,
                                         struct snapshot *snapshot)
@@ -349,6 +359,7 @@ static void driver_on_snapshot_received(void *arg, uint64_t from, uint64_t term,
         return;
     if (raft_term_at(driver->raft, index) == snapshot_term) {
         apply_offer_snapshot(&driver->apply);
+        driver_learn_members(driver);
         return;
     }
     LOG_INFO("snapshot_of_no_use", LOG_U64("index", index), LOG_U64("term", snapshot_term));

@@ -19,16 +19,6 @@ LARGE = "x" * 20000  # 100 of them are a fifth of a segment of the log
 
 
 @pytest.fixture
-def make_three(make_cluster):
-    def make(**options):
-        cluster = make_cluster(3, **options).start()
-        cluster.wait_leader()
-        return cluster
-
-    return make
-
-
-@pytest.fixture
 def three(make_three):
     return make_three(**SMALL)
 
@@ -336,6 +326,27 @@ def test_a_node_whose_snapshots_are_all_damaged_gets_one_from_the_leader(three):
     follower.start()
     wait_caught_up(three, token)
     assert follower.log.find("snapshot_received", position)
+
+
+def test_a_node_that_lost_all_its_snapshots_gets_one_and_is_a_voter_again(three):
+    three.allow("event=snapshot_missing")
+    token = three.create_key("tenant")
+    leader = three.wait_leader()
+    follower, other = three.followers(leader)
+    for turn in range(12):
+        write(three, token, follower, 100, "k", f"{turn} {LARGE}")
+    three.wait_equal()
+    follower.stop()
+    shutil.rmtree(snapshot_folder(follower))
+    lose_map(follower)
+    position = follower.log.size()
+    follower.start()
+    wait_caught_up(three, token)
+    assert follower.log.find("snapshot_received", position)
+    until(lambda: hands_over(leader, follower), f"{follower.id} leads", 20, 0.3)
+    leader.stop()
+    three.wait_leader([follower, other])
+    write(three, token, follower, 10, "after")
 
 
 # ---- a state that differs
