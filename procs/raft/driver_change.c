@@ -44,13 +44,15 @@ __attribute__((format(printf, 4, 5))) static void driver_end_change(struct drive
                                                                     int error, const char *format,
                                                                     ...)
 {
+    static const char *const kinds[] = {"join", "remove", "transfer"};
     char detail[MSG_CHANGE_DETAIL_BYTES];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(detail, sizeof(detail), format, arguments);
     va_end(arguments);
-    LOG_INFO("change_ended", LOG_U64("kind", change->kind), LOG_STR("member", change->name),
-             LOG_STR("error", error_text(error)), LOG_STR("detail", detail));
+    LOG_INFO("change_ended", LOG_STR("change", kinds[change->kind]),
+             LOG_STR("member", change->name), LOG_STR("error", error_text(error)),
+             LOG_STR("detail", detail));
     change->stage = DRIVER_CHANGE_FREE;
     driver_answer_change(driver, &change->origin, error, detail);
 }

@@ -75,7 +75,7 @@ static void driver_log_verdict(const struct driver *driver, const struct peer *f
     case PEER_VERDICT_FOREIGN:
         LOG_ERROR("cluster_differs", LOG_STR("cluster", own), LOG_STR("peer", name),
                   LOG_STR("peer_cluster", other),
-                  LOG_STR("reason", "this node's data are of another cluster"));
+                  LOG_STR("reason", "the data of one of the two are of another cluster"));
         break;
     case PEER_VERDICT_NAME_TAKEN:
         LOG_WARN("node_not_let_in", LOG_STR("peer", name),
@@ -85,6 +85,20 @@ static void driver_log_verdict(const struct driver *driver, const struct peer *f
         LOG_WARN("node_not_let_in", LOG_STR("peer", name),
                  LOG_STR("reason", "the cluster has as many members as it can have"));
     }
+}
+
+/* Two clusters whose nodes know each other: one of them was founded by mistake. */
+void driver_join_on_heard(struct driver *driver, const struct peer *peer)
+{
+    const struct peer_info *info = peer_info(peer);
+    uint64_t now_ns = loop_now_ns(driver->loop);
+    if (!driver_has_cluster(driver) || !driver_is_cluster(info->cluster) ||
+        driver_is_of(driver, info->cluster) || now_ns < driver->joining.differs_ns)
+        return;
+    struct peer_join_answer answer = {.verdict = PEER_VERDICT_FOREIGN};
+    memcpy(answer.cluster, info->cluster, sizeof(answer.cluster));
+    driver_log_verdict(driver, peer, &answer);
+    driver->joining.differs_ns = now_ns + DRIVER_TELL_NS;
 }
 
 static void driver_hear_verdict(struct driver *driver, const struct peer *from,

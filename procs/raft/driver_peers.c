@@ -145,6 +145,7 @@ static void driver_on_peer_heard(void *arg, struct peer *peer)
 {
     struct driver *driver = arg;
     driver_note_life(driver, peer);
+    driver_join_on_heard(driver, peer);
     driver_note_full(driver, peer_info(peer)->id, false);
     driver_snapshot_peer_heard(driver, peer);
     driver_changes_lose_peer(driver, peer);

@@ -34,6 +34,7 @@ struct driver_joining { /* driver_join.c */
     bool was_member;        /* a config with this node in it was committed, or may have been */
     enum peer_verdict said; /* REMOVED, FOREIGN, NAME_TAKEN, FULL: the last one that was heard */
     uint64_t told_ns;       /* when it was logged */
+    uint64_t differs_ns;    /* not before is told again that a peer is of another cluster */
 };
 
 #define DRIVER_STATUS_ASKS                                                                         \
@@ -222,6 +223,7 @@ void driver_join_init(struct driver *driver, bool has_log);
 /* At the start, with the links open. may_found: a cluster, if there is none. */
 void driver_join_begin(struct driver *driver, bool may_found);
 void driver_join_on_leader(struct driver *driver); /* another one, or none */
+void driver_join_on_heard(struct driver *driver, const struct peer *peer);
 void driver_join_on_up(struct driver *driver, struct peer *peer);
 void driver_join_on_message(struct driver *driver, struct peer *from, enum peer_message number,
                             struct unpack *body);

@@ -3,6 +3,8 @@
  * The leader knows; a follower asks it, and says what it knows by itself when no answer comes in
  * time.
  */
+#include <stdlib.h>
+
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -56,16 +58,27 @@ static enum msg_member_state driver_show_state(const struct driver *driver,
     return is_there ? MSG_MEMBER_FOLLOWER : MSG_MEMBER_UNREACHABLE;
 }
 
+/* People look for names; the log's order is that of the ids. */
+static int driver_compare_members(const void *left, const void *right)
+{
+    const struct member *const *a = left, *const *b = right;
+    return strcmp((*a)->name, (*b)->name);
+}
+
 static void driver_show_members(const struct driver *driver, struct peer_status *status)
 {
     struct raft_peer_status peers[RAFT_MEMBERS_MAX];
+    const struct member *sorted[RAFT_MEMBERS_MAX];
     bool leads = driver->role == RAFT_LEADER;
     uint32_t count = leads ? raft_peers(driver->raft, driver_now_ns(driver), peers) : 0;
     status->term = driver->term;
     status->leader = slice_text(driver_leader_name(driver));
     status->member_count = driver->members.count;
+    for (uint32_t i = 0; i < driver->members.count; i++)
+        sorted[i] = &driver->members.list[i];
+    qsort(sorted, driver->members.count, sizeof(sorted[0]), driver_compare_members);
     for (uint32_t i = 0; i < driver->members.count; i++) {
-        const struct member *member = &driver->members.list[i];
+        const struct member *member = sorted[i];
         struct msg_cluster_member *shown = &status->members[i];
         *shown = driver_show_member(member);
         if (leads)

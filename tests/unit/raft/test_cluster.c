@@ -108,6 +108,20 @@ Test(founding, a_cluster_that_was_founded_is_led_again_without_asking)
     cr_assert_eq(rig_logged("event=cluster_founded"), 1);
 }
 
+Test(founding, two_clusters_that_meet_are_reported)
+{
+    cluster_start("# node1\n");
+    FRIEND_WAIT(cluster_board().role == BOARD_ROLE_LEADER);
+    friend_open('d');
+    FRIEND_WAIT(rig_logged("event=cluster_differs") == 1);
+    cr_assert_eq(cluster_board().role, BOARD_ROLE_LEADER);
+    FRIEND_WAIT(friend_is_up());
+    friend_say_join(true);
+    FRIEND_WAIT(friend_node.join_answers == 1);
+    cr_assert_eq(friend_node.verdict, PEER_VERDICT_FOREIGN);
+    cr_assert_eq(rig_logged("event=cluster_differs"), 1);
+}
+
 /* ---- joining ---- */
 
 Test(joining, a_new_node_asks_until_it_is_let_in_and_follows)
