@@ -57,7 +57,8 @@ def test_a_slow_link_costs_the_others_nothing(proxied):
 
 
 def test_damaged_messages_are_dropped_and_told(proxied):
-    """Whatever bit is inverted: nobody believes it, nobody ends, and the log says what was wrong."""
+    """Whatever bit is inverted: nobody believes it, nobody ends, and the log says what was
+    wrong."""
     positions = proxied.log_positions()
     pids = [process.pid for node in proxied.nodes for process in node.all_processes()]
     with Workload(proxied) as work:

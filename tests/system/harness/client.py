@@ -5,6 +5,7 @@ bytes that no well-behaved client would send there is raw.py."""
 
 import http.client
 import json
+import ssl
 import urllib.parse
 
 BASE = "/db/api/v1"
@@ -56,10 +57,16 @@ def query(path, **parameters):
 
 
 class Client:
-    def __init__(self, port, token=None, timeout=30.0, host="127.0.0.1", connect=None):
-        """connect: what to use instead of socket.create_connection."""
+    def __init__(self, port, token=None, timeout=30.0, host="127.0.0.1", connect=None, ca=None):
+        """connect: what to use instead of socket.create_connection; ca: HTTPS, with certificates
+        that this one signed."""
         self.token = token
-        self.connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        if ca:
+            self.connection = http.client.HTTPSConnection(
+                host, port, timeout=timeout, context=ssl.create_default_context(cafile=ca)
+            )
+        else:
+            self.connection = http.client.HTTPConnection(host, port, timeout=timeout)
         if connect:
             self.connection._create_connection = connect
 

@@ -177,7 +177,8 @@ class Node:
     # ---- talking to it
 
     def client(self, token=None, timeout=30.0):
-        return Client(self.http_port, token, timeout, self.http_host, self.connect)
+        ca = self.settings.values.get("tls", {}).get("ca")
+        return Client(self.http_port, token, timeout, self.http_host, self.connect, ca)
 
     def root(self, timeout=30.0):
         return self.client(self.settings.root_token(), timeout)

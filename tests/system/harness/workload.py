@@ -9,6 +9,7 @@ name."""
 
 import random
 import select
+import ssl
 import threading
 import time
 
@@ -72,8 +73,10 @@ class Caller(threading.Thread):
         self.connection = None
 
     def _was_ended(self):
-        """Whether the server ended the connection while nothing was under way, as it may."""
-        return bool(select.select([self.connection.connection.sock], [], [], 0)[0])
+        """Whether the server ended the connection while nothing was under way, as it may. (Under
+        TLS there may be something to read that is no end.)"""
+        sock = self.connection.connection.sock
+        return not isinstance(sock, ssl.SSLSocket) and bool(select.select([sock], [], [], 0)[0])
 
     def _choose(self):
         """(call, key, arguments)"""
