@@ -88,7 +88,8 @@ struct driver_sending { /* driver_transfer.c: a snapshot to one member */
     struct driver *driver;
     uint64_t to; /* raft id; RAFT_NONE: this place is free */
     enum driver_sending_state state;
-    bool for_core; /* it asked for it, and is told of its end */
+    bool for_core;     /* it asked for it, and is told of its end */
+    unsigned failures; /* in a row */
     struct snapshot_send *send;
     uint64_t index, due_ns;
     int error;
@@ -99,7 +100,7 @@ struct driver_transfers {
     struct driver_sending sends[RAFT_MEMBERS_MAX];
     struct loop_timer timer;
     uint64_t last; /* number of the last transfer */
-    uint64_t term; /* in which they were begun */
+    uint64_t term; /* in which they were begun; 0: this node does not lead */
     bool doubts;   /* a snapshot that was found damaged over there is looked at here */
     struct snapshot_receive receive;
     struct state_check *check;

@@ -21,9 +21,9 @@
 #include "procs/raft/driver_private.h"
 
 #define DRIVER_SENDS_AT_ONCE 4
-#define DRIVER_RESEND_NS NS_PER_S            /* after one that failed */
-#define DRIVER_RESEND_FULL_NS (5 * NS_PER_S) /* for want of room over there */
-#define DRIVER_OPEN_NS (60 * NS_PER_S)       /* between two lines on states that differ */
+#define DRIVER_RESEND_NS NS_PER_S      /* after one that failed; doubles with each ... */
+#define DRIVER_RESEND_DOUBLINGS 6      /* ... so often */
+#define DRIVER_OPEN_NS (60 * NS_PER_S) /* between two lines on states that differ */
 
 /* ---- who is sent one --------------------------------------------------------------------------
  */
@@ -36,6 +36,21 @@ static struct driver_sending *driver_find_sending(struct driver *driver, uint64_
     return NULL;
 }
 
+/* NULL: more want one than there can be members. */
+static struct driver_sending *driver_make_sending(struct driver *driver, uint64_t id)
+{
+    struct driver_sending *sends = driver->transfers.sends;
+    struct driver_sending *sending = driver_find_sending(driver, id);
+    if (!sending)
+        sending = driver_find_sending(driver, RAFT_NONE);
+    for (unsigned i = 0; !sending && i < RAFT_MEMBERS_MAX; i++)
+        if (sends[i].state == DRIVER_NO_SENDING)
+            sending = &sends[i]; /* only remembers failures */
+    if (sending && sending->to != id)
+        *sending = (struct driver_sending){.driver = driver, .to = id};
+    return sending;
+}
+
 static void driver_serve_soon(struct driver *driver, uint64_t due_ns)
 {
     struct loop_timer *timer = &driver->transfers.timer;
@@ -45,27 +60,35 @@ static void driver_serve_soon(struct driver *driver, uint64_t due_ns)
 
 static void driver_want_sent(struct driver *driver, uint64_t id, bool for_core)
 {
-    struct driver_sending *sending = driver_find_sending(driver, id);
-    if (!sending) {
-        sending = driver_find_sending(driver, RAFT_NONE);
-        if (!sending)
-            return; /* one for each member there can be: who is none asks again */
-        *sending = (struct driver_sending){.driver = driver, .to = id, .state = DRIVER_WAITS};
-    }
+    struct driver_sending *sending = driver_make_sending(driver, id);
+    if (!sending)
+        return; /* no member, for each of those has a place: it asks again */
+    if (sending->state == DRIVER_NO_SENDING)
+        sending->state = DRIVER_WAITS;
     sending->for_core |= for_core;
     driver_serve_soon(driver, loop_now_ns(driver->loop));
+}
+
+/* A disk over there that damages what it is sent is not sent everything again each second. */
+static uint64_t driver_resend_ns(struct driver_sending *sending, int error)
+{
+    if (error == 0)
+        sending->failures = 0;
+    if (error == 0 || error == E_PEER_DOWN)
+        return 0;
+    uint64_t wait_ns = DRIVER_RESEND_NS << sending->failures;
+    if (sending->failures < DRIVER_RESEND_DOUBLINGS)
+        sending->failures++;
+    return wait_ns;
 }
 
 static void driver_set_sent(struct driver_sending *sending, int error)
 {
     struct driver *driver = sending->driver;
-    uint64_t wait_ns = error == E_STORAGE_FULL ? DRIVER_RESEND_FULL_NS : DRIVER_RESEND_NS;
-    if (error == 0 || error == E_PEER_DOWN)
-        wait_ns = 0;
     snapshot_send_cancel(&sending->send);
     sending->state = DRIVER_SENT;
     sending->error = error;
-    sending->due_ns = loop_now_ns(driver->loop) + wait_ns;
+    sending->due_ns = loop_now_ns(driver->loop) + driver_resend_ns(sending, error);
     driver_serve_soon(driver, sending->due_ns);
 }
 
@@ -239,7 +262,10 @@ static void driver_on_transfer_timer(void *arg)
         event.snapshot_sent.index = sending->index;
         event.snapshot_sent.ok = sending->error == 0;
         bool for_core = sending->for_core;
-        *sending = (struct driver_sending){0};
+        sending->state = DRIVER_NO_SENDING;
+        sending->for_core = false;
+        if (sending->failures == 0)
+            sending->to = RAFT_NONE;
         if (for_core)
             driver_step(driver, &event);
     }
@@ -255,6 +281,7 @@ void driver_send_snapshots(struct driver *driver, const struct raft_update *upda
 
 void driver_send_on(struct driver *driver)
 {
+    snapshot_receive_clean(&driver->transfers.receive);
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
         if (driver->transfers.sends[i].state == DRIVER_WAITS)
             driver_serve_soon(driver, loop_now_ns(driver->loop));
@@ -548,15 +575,13 @@ static void driver_on_transfer_turn(void *arg)
 {
     struct driver *driver = arg;
     struct driver_transfers *transfers = &driver->transfers;
-    bool leads = driver->role == RAFT_LEADER;
-    if (!leads || transfers->term != driver->term) {
+    uint64_t term = driver->role == RAFT_LEADER ? driver->term : 0;
+    if (term != transfers->term) {
         driver_stop_sending(driver);
-        if (transfers->term != driver->term)
-            state_check_forget(transfers->check);
-        transfers->term = driver->term;
-        return;
+        state_check_forget(transfers->check);
+        transfers->term = term;
     }
-    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+    for (unsigned i = 0; term != 0 && i < RAFT_MEMBERS_MAX; i++)
         if (transfers->sends[i].send)
             snapshot_send_go_on(transfers->sends[i].send);
 }

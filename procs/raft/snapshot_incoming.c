@@ -259,3 +259,16 @@ int incoming_finish(struct incoming *incoming)
     incoming_forget(incoming);
     return 0;
 }
+
+int incoming_clean(struct incoming *incoming)
+{
+    incoming_forget(incoming);
+    return snapshot_store_forget(incoming->folder, SNAPSHOT_INCOMING);
+}
+
+bool incoming_is_there(const struct incoming *incoming)
+{
+    char path[SNAPSHOT_PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/" SNAPSHOT_INCOMING, incoming->folder);
+    return access(path, F_OK) == 0;
+}

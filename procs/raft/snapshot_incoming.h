@@ -43,4 +43,9 @@ int incoming_write(struct incoming *incoming, uint64_t position, struct slice by
 /* Everything was written: gives it its name. E_STORAGE_FULL, E_IO. */
 int incoming_finish(struct incoming *incoming);
 
+int incoming_clean(struct incoming *incoming); /* removes the files; E_IO */
+
+/* From any thread: whether there are files. Blocks no longer than access(2). */
+bool incoming_is_there(const struct incoming *incoming);
+
 #endif

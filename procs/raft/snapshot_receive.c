@@ -74,7 +74,8 @@ static struct receive_job *receive_job_new(struct snapshot_receive *receive, str
     step->life = receive->life;
     step->from = receive->from;
     step->term = receive->term;
-    memcpy(step->room, bytes.data, bytes.len);
+    if (bytes.len > 0)
+        memcpy(step->room, bytes.data, bytes.len);
     step->bytes = slice_of(step->room, bytes.len);
     return step;
 }
@@ -303,6 +304,28 @@ static void receive_on_timer(void *arg)
     if (now_ns >= receive->acked_ns + SNAPSHOT_RECEIVE_ACK_MS * NS_PER_MS)
         receive_ack(receive, receive->written);
     loop_timer_set(receive->loop, &receive->timer, now_ns + SNAPSHOT_RECEIVE_ACK_MS * NS_PER_MS);
+}
+
+/* ---- what is left -----------------------------------------------------------------------------
+ */
+
+static void receive_run_clean(struct helper_job *job)
+{
+    struct receive_job *step = (struct receive_job *)job;
+    step->error = incoming_clean(&step->receive->incoming);
+}
+
+static void receive_on_cleaned(struct helper_job *job)
+{
+    receive_free_first(((struct receive_job *)job)->receive);
+}
+
+void snapshot_receive_clean(struct snapshot_receive *receive)
+{
+    if (receive->snapshot || !incoming_is_there(&receive->incoming))
+        return;
+    struct receive_job *step = receive_job_new(receive, (struct slice){0});
+    receive_give(receive, step, receive_run_clean, receive_on_cleaned);
 }
 
 /* ---- life -------------------------------------------------------------------------------------

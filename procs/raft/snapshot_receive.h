@@ -62,6 +62,10 @@ void snapshot_receive_on_abort(struct snapshot_receive *receive, uint64_t from,
                                const struct peer_snapshot_abort *abort);
 void snapshot_receive_on_peer_gone(struct snapshot_receive *receive, uint64_t from);
 
+/* Nothing is needed of what came of an earlier one (this node made a snapshot, so it has caught
+ * up), unless one is being received: removes it. */
+void snapshot_receive_clean(struct snapshot_receive *receive);
+
 bool snapshot_receive_is_busy(const struct snapshot_receive *receive);
 
 #endif

@@ -404,3 +404,16 @@ Test(snapshot_transfer, a_cancelled_sender_says_so_and_can_be_begun_again)
     transfer_begin();
     expect_received();
 }
+
+Test(snapshot_transfer, what_came_of_one_that_is_not_needed_any_more_can_be_removed)
+{
+    lose_at(2);
+    cr_assert_gt(incoming_bytes(), 0);
+    snapshot_receive_clean(&transfer.receive);
+    TRANSFER_WAIT(!incoming_is_there(&transfer.receive.incoming));
+    snapshot_receive_clean(&transfer.receive);
+    begin_and_hold_at(2);
+    snapshot_receive_clean(&transfer.receive);
+    expect_received();
+    cr_assert_eq(transfer.chunk_bytes, TOTAL);
+}
