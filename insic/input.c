@@ -8,37 +8,20 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "insic/print.h"
 
-#define INPUT_PIECE_BYTES 65536
 #define INPUT_CONFIG_BYTES_MAX (4 << 20)
-
-/* E_IO with errno set; E_TOO_LARGE */
-static int input_read_stream(struct buf *out, FILE *stream)
-{
-    while (!feof(stream)) {
-        uint8_t piece[INPUT_PIECE_BYTES];
-        size_t len = fread(piece, 1, sizeof(piece), stream);
-        if (ferror(stream))
-            return E_IO;
-        if (buf_append(out, piece, len) != 0)
-            return E_TOO_LARGE;
-    }
-    return 0;
-}
 
 int input_read(struct buf *out, const char *path)
 {
     bool from_stdin = strcmp(path, "-") == 0;
-    FILE *stream = from_stdin ? stdin : fopen(path, "re");
-    int error = stream ? input_read_stream(out, stream) : E_IO;
+    int error = from_stdin ? file_read_from(out, STDIN_FILENO) : file_read(out, path);
     if (error == E_TOO_LARGE)
         print_error("Error", "%s is larger than %zu MiB.", from_stdin ? "stdin" : path,
                     out->max >> 20);
     else if (error)
         print_error("Error", "cannot read %s: %s.", from_stdin ? "stdin" : path, strerror(errno));
-    if (stream && !from_stdin)
-        fclose(stream);
     return error;
 }
 

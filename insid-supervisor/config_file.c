@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/file.h"
 
 #define CONFIG_FILE_BYTES_MAX (4 << 20)
 #define CONFIG_FILE_MESSAGE_BYTES 1200
@@ -23,20 +24,14 @@ void config_file_to_stderr(const char *message, void *arg)
 
 static int config_file_load(struct config_file *file)
 {
-    FILE *stream = fopen(file->path, "re");
-    if (!stream)
-        return E_IO;
-    file->text = mem_alloc(CONFIG_FILE_BYTES_MAX);
-    file->len = fread(file->text, 1, CONFIG_FILE_BYTES_MAX, stream);
-    int error = ferror(stream) ? E_IO : 0;
-    if (!error && file->len == CONFIG_FILE_BYTES_MAX) {
+    struct buf text;
+    buf_init(&text, CONFIG_FILE_BYTES_MAX);
+    int error = file_read(&text, file->path);
+    if (error == E_TOO_LARGE)
         errno = EFBIG;
-        error = E_IO;
-    }
-    int saved = errno;
-    fclose(stream);
-    errno = saved;
-    return error;
+    file->text = (char *)text.data; /* ours now; NULL when nothing was read */
+    file->len = text.len;
+    return error ? E_IO : 0;
 }
 
 int config_file_read(struct config_file *file, const char *path, config_error_fn *report, void *arg)

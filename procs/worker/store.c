@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/failpoint.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
 
@@ -36,67 +37,46 @@ static int store_failed(const char *event, const char *path)
 
 /* ---- the mark ---- */
 
-static void store_mark_file(char out[STORE_FILE_BYTES], const char *folder, const char *suffix)
+static void store_mark_file(char out[STORE_FILE_BYTES], const char *folder)
 {
-    int len = snprintf(out, STORE_FILE_BYTES, "%s/mark%s", folder, suffix);
+    int len = snprintf(out, STORE_FILE_BYTES, "%s/mark", folder);
     CHECK(len > 0 && len < STORE_FILE_BYTES);
 }
 
 /* E_NOT_FOUND, E_CORRUPT, E_IO. */
 static int store_read_mark(const char *folder, struct store_mark *mark)
 {
-    char path[STORE_FILE_BYTES], text[STORE_TEXT_BYTES];
-    int format = 0, is_clean = 0, end = 0;
+    char path[STORE_FILE_BYTES];
+    int format = 0, is_clean = 0, end = 0, fields = 0;
+    struct buf text;
 
-    store_mark_file(path, folder, "");
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return errno == ENOENT ? E_NOT_FOUND : store_failed("map_mark_unreadable", path);
-    ssize_t len = read(fd, text, sizeof(text) - 1);
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    if (len < 0)
-        return store_failed("map_mark_unreadable", path);
-    text[len] = '\0';
-    int fields = sscanf(text, "insi-map %d boot %36s clean %d %n", // NOLINT(cert-err34-c)
-                        &format, mark->boot_id, &is_clean, &end);
-    if (fields != 3 || format != STORE_MARK_FORMAT || text[end] != '\0' || (is_clean & ~1) != 0)
-        return E_CORRUPT;
+    store_mark_file(path, folder);
+    buf_init(&text, STORE_TEXT_BYTES);
+    int error = file_read(&text, path);
+    if (error == E_IO)
+        error = errno == ENOENT ? E_NOT_FOUND : store_failed("map_mark_unreadable", path);
+    else if (error != 0 || buf_append_byte(&text, '\0') != 0)
+        error = E_CORRUPT;
+    else /* NOLINTNEXTLINE(cert-err34-c): the text must come out as it was written */
+        fields = sscanf((char *)text.data, "insi-map %d boot %36s clean %d %n", &format,
+                        mark->boot_id, &is_clean, &end);
+    if (error == 0 && (fields != 3 || format != STORE_MARK_FORMAT || text.data[end] != '\0' ||
+                       (is_clean & ~1) != 0))
+        error = E_CORRUPT;
     mark->is_clean = is_clean == 1;
-    return 0;
-}
-
-static int store_fill_mark(int fd, const struct store_mark *mark)
-{
-    char text[STORE_TEXT_BYTES];
-
-    int len = snprintf(text, sizeof(text), "insi-map %d\nboot %s\nclean %d\n", STORE_MARK_FORMAT,
-                       mark->boot_id, mark->is_clean ? 1 : 0);
-    CHECK(len > 0 && len < (int)sizeof(text));
-    ssize_t written = write(fd, text, (size_t)len);
-    if (written >= 0 && written != len)
-        errno = ENOSPC;
-    return written == len && fsync(fd) == 0 ? 0 : E_IO;
+    buf_fini(&text);
+    return error;
 }
 
 static int store_write_mark(const char *folder, const struct store_mark *mark)
 {
-    char path[STORE_FILE_BYTES], fresh[STORE_FILE_BYTES];
+    char path[STORE_FILE_BYTES], text[STORE_TEXT_BYTES];
 
-    store_mark_file(path, folder, "");
-    store_mark_file(fresh, folder, ".new");
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return store_failed("map_mark_failed", fresh);
-    int error = store_fill_mark(fd, mark);
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    if (error == 0 && rename(fresh, path) != 0)
-        error = E_IO;
-    if (error == 0)
-        error = path_sync_folder(folder);
+    store_mark_file(path, folder);
+    int len = snprintf(text, sizeof(text), "insi-map %d\nboot %s\nclean %d\n", STORE_MARK_FORMAT,
+                       mark->boot_id, mark->is_clean ? 1 : 0);
+    CHECK(len > 0 && len < (int)sizeof(text));
+    int error = file_replace(path, slice_of(text, (size_t)len));
     return error != 0 ? store_failed("map_mark_failed", path) : 0;
 }
 
@@ -104,7 +84,7 @@ static int store_remove_mark(const char *folder)
 {
     char path[STORE_FILE_BYTES];
 
-    store_mark_file(path, folder, "");
+    store_mark_file(path, folder);
     return unlink(path) == 0 || errno == ENOENT ? 0 : store_failed("map_mark_failed", path);
 }
 
