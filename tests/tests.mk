@@ -101,11 +101,12 @@ nemesis: all
 	    $(if $(SEED),INSI_TEST_NEMESIS_SEED=$(SEED)) \
 	    $(PYTEST) -q -s -p no:cacheprovider -o timeout=0 tests/system/cluster/test_nemesis.py
 
-## make check         format, clang-tidy, cppcheck, unit tests under sanitizers
+## make check         format, clang-tidy, cppcheck, documents, unit tests under sanitizers
 check: deps-check
 	$(Q)$(MAKE) --no-print-directory format-check
 	$(Q)$(MAKE) --no-print-directory tidy
 	$(Q)$(MAKE) --no-print-directory cppcheck
+	$(Q)$(MAKE) --no-print-directory docs-check
 	$(Q)$(MAKE) --no-print-directory san
 
 ## make format        rewrite every C file in the project's style
