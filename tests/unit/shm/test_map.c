@@ -472,7 +472,7 @@ Test(map, every_read_under_fast_commits_is_one_whole_and_never_an_older_one)
     cr_assert_eq(wait_for(child.from), 'c');
     struct map *reader = open_reader();
     uint64_t last = 0, first = read_one(reader, "left");
-    for (unsigned i = 0; i < 100000; i++) {
+    for (unsigned i = 0; i < 100000 || last < first + 1000; i++) {
         MDB_txn *txn;
         cr_assert_eq(map_read_begin(reader, &txn), 0);
         uint64_t left = get(reader, txn, "left"), right = get(reader, txn, "right");
@@ -481,7 +481,6 @@ Test(map, every_read_under_fast_commits_is_one_whole_and_never_an_older_one)
         cr_assert_geq(left, last);
         last = left;
     }
-    cr_assert_gt(last, first, "nothing was committed meanwhile");
     kill_child(&child);
     map_close(&reader);
 }
