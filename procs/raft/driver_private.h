@@ -99,9 +99,10 @@ struct driver_transfers {
     struct helper *helper; /* reads what is sent; made when it is needed first */
     struct driver_sending sends[RAFT_MEMBERS_MAX];
     struct loop_timer timer;
-    uint64_t last; /* number of the last transfer */
-    uint64_t term; /* in which they were begun; 0: this node does not lead */
-    bool doubts;   /* a snapshot that was found damaged over there is looked at here */
+    uint64_t last;  /* number of the last transfer */
+    uint64_t term;  /* in which they were begun; 0: this node does not lead */
+    uint64_t bytes; /* sent and received, since the start */
+    bool doubts;    /* a snapshot that was found damaged over there is looked at here */
     struct snapshot_receive receive;
     struct state_check *check;
     uint64_t open_told_ns; /* no line on states that differ before that */
@@ -180,7 +181,7 @@ struct driver {
 
     struct { /* memory goes back to the system in a quiet moment */
         uint64_t bytes, trimmed_bytes,
-            seen_bytes; /* of entries, written or sent, since the start */
+            seen_bytes; /* of entries and snapshots, written or sent, since the start */
         struct loop_timer timer;
     } trim;
 

@@ -125,6 +125,7 @@ static int driver_say_chunk(void *arg, const struct peer_snapshot_chunk *chunk)
     if (error)
         return error;
     peer_snapshot_chunk_pack(pack, chunk);
+    sending->driver->transfers.bytes += chunk->bytes.len;
     peer_end(peer);
     return 0;
 }
@@ -510,6 +511,7 @@ static void driver_on_chunk(struct driver *driver, uint64_t from, struct unpack 
     struct peer_snapshot_chunk chunk;
     if (peer_snapshot_chunk_decode(&chunk, body) != 0)
         return;
+    driver->transfers.bytes += chunk.bytes.len;
     (void)snapshot_receive_on_chunk(&driver->transfers.receive, from, &chunk); /* answered */
 }
 

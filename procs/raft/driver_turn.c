@@ -198,7 +198,7 @@ void driver_on_trim_timer(void *arg)
 
 static void driver_watch_memory(struct driver *driver)
 {
-    driver->trim.bytes = driver->entry_bytes + driver->apply.sent_bytes;
+    driver->trim.bytes = driver->entry_bytes + driver->apply.sent_bytes + driver->transfers.bytes;
     if (driver->trim.bytes - driver->trim.trimmed_bytes >= DRIVER_TRIM_BYTES &&
         driver->trim.timer.due_ns == 0)
         loop_timer_set(driver->loop, &driver->trim.timer,
