@@ -32,7 +32,7 @@
     X(RESUME_OK, 26, 1, RAFT, WORKER)                                                              \
     X(REBUILD, 27, 0, RAFT, WORKER)                                                                \
     X(RESULT, 30, 5, WORKER, GATEWAY)                                                              \
-    X(RECALL, 31, 1, GATEWAY, WORKER)                                                              \
+    X(RECALL, 31, 2, GATEWAY, WORKER)                                                              \
     X(SESSION, 32, 1, GATEWAY, WORKER)                                                             \
     X(WAIT_APPLIED, 33, 1, GATEWAY, WORKER)                                                        \
     X(APPLIED_AT, 34, 1, WORKER, GATEWAY)                                                          \

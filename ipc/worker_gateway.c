@@ -60,11 +60,19 @@ int msg_result_decode(struct msg_result *msg, struct unpack *body)
 
 int msg_recall_send(struct link *link, const struct msg_recall *msg)
 {
-    return worker_gateway_send_number(link, MSG_RECALL, msg->sequence);
+    struct pack *pack;
+    int error = link_begin(link, MSG_RECALL, 2, &pack);
+    if (error != 0)
+        return error;
+    pack_u64(pack, msg->session);
+    pack_u64(pack, msg->sequence);
+    link_end(link);
+    return 0;
 }
 
 int msg_recall_decode(struct msg_recall *msg, struct unpack *body)
 {
+    msg->session = unpack_u64(body);
     msg->sequence = unpack_u64(body);
     return unpack_end(body);
 }

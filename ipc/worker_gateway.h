@@ -1,12 +1,16 @@
 /* worker_gateway.h - the conversation of a state worker with a gateway.
  *
- * Results. On every connect, and whenever it begins a new session, the gateway says SESSION. The
- * worker answers with RESULT for all that it remembers of that session, and from then on sends
- * RESULT for each of its entries, after the transaction that applied it has committed. So whatever
- * was applied while the two were not connected, or did not yet know each other, is told now; the
- * same result may come twice. Should a result not come all the same (a worker drops results for a
- * gateway that does not read), the gateway asks for it with RECALL: it gets RESULT if the entry has
- * been applied, and else in due time.
+ * Results. On every connect, for each of its sessions, and whenever it begins a new one, the
+ * gateway says SESSION. The worker answers with RESULT for all that it remembers of that session,
+ * and from then on sends RESULT for each of its entries, after the transaction that applied it has
+ * committed; of the last WORKER_GATEWAY_SESSIONS of a connection, which are more than a gateway
+ * has. So whatever was applied while the two were not connected, or did not yet know each other, is
+ * told now; the same result may come twice. Should a result not come all the same (a worker drops
+ * results for a gateway that does not read), the gateway asks for it with RECALL: it gets RESULT if
+ * the entry has been applied, and else in due time.
+ *
+ * A QUEUE_POP that waits has two results: E_QUEUE_WAITING when it was applied, and later the final
+ * one, at a higher index, which is remembered in the place of the first.
  *
  * Waiting for the worker. WAIT_APPLIED: tell me when your applied index has reached this one. The
  * worker says APPLIED_AT with what it has applied: at once if that is enough, else after each
@@ -18,6 +22,8 @@
 
 #include "ipc/link.h"
 
+#define WORKER_GATEWAY_SESSIONS 16
+
 struct msg_session {
     uint64_t session; /* never 0 */
 };
@@ -28,13 +34,13 @@ struct msg_result {
     uint64_t session, sequence;
     uint64_t index;      /* log index at which it was applied */
     uint64_t error;      /* 0 or a stored code of base/error.h */
-    struct slice detail; /* VALUE_BUMP: the new number in decimal; else empty */
+    struct slice detail; /* see ipc/command.h; mostly empty */
 };
 int msg_result_send(struct link *link, const struct msg_result *msg);
 int msg_result_decode(struct msg_result *msg, struct unpack *body);
 
 struct msg_recall {
-    uint64_t sequence; /* of the session */
+    uint64_t session, sequence;
 };
 int msg_recall_send(struct link *link, const struct msg_recall *msg);
 int msg_recall_decode(struct msg_recall *msg, struct unpack *body);

@@ -33,9 +33,9 @@ static int gateway_send_proposal(void *arg, struct slice entry)
     return msg_propose_send(links_find(arg, PROC_RAFT), &msg);
 }
 
-static int gateway_send_recall(void *arg, enum proc worker, uint64_t sequence)
+static int gateway_send_recall(void *arg, enum proc worker, uint64_t session, uint64_t sequence)
 {
-    const struct msg_recall msg = {sequence};
+    const struct msg_recall msg = {session, sequence};
     return msg_recall_send(links_find(arg, worker), &msg);
 }
 

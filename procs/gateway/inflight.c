@@ -445,7 +445,8 @@ static bool inflight_recall(struct inflight *inflight, uint64_t sent_ns)
             if ((slot->waiting & 1u << i) == 0)
                 continue;
             slot->is_recalled = has_recalled = true;
-            inflight->wire.recall(inflight->wire.arg, (enum proc)(PROC_FIRST_WORKER + i), at);
+            inflight->wire.recall(inflight->wire.arg, (enum proc)(PROC_FIRST_WORKER + i),
+                                  inflight->session, at);
         }
     }
     return has_recalled;

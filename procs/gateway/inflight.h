@@ -67,7 +67,8 @@ typedef void inflight_done_fn(void *arg, const struct inflight_outcome *outcome)
 
 struct inflight_wire {
     int (*propose)(void *arg, struct slice entry); /* to raft; 0, E_PEER_DOWN, E_BUSY */
-    int (*recall)(void *arg, enum proc worker, uint64_t sequence); /* likewise, to a worker */
+    /* likewise, to a worker */
+    int (*recall)(void *arg, enum proc worker, uint64_t session, uint64_t sequence);
     uint64_t (*now_ns)(void *arg);
     void *arg;
 };

@@ -11,10 +11,25 @@
 #define REPLIES_FIRST 64
 #define DETAILS_KEEP_BYTES (64u << 10)
 
+static unsigned gateway_session_count(const struct worker_gateway *gateway)
+{
+    return gateway->sessions_told < WORKER_GATEWAY_SESSIONS ? (unsigned)gateway->sessions_told
+                                                            : WORKER_GATEWAY_SESSIONS;
+}
+
+static bool gateway_has_session(const struct worker_gateway *gateway, uint64_t session)
+{
+    for (unsigned i = 0; i < gateway_session_count(gateway); i++) {
+        if (gateway->sessions[i] == session)
+            return true;
+    }
+    return false;
+}
+
 static struct worker_gateway *gateways_find(struct worker *worker, uint64_t session)
 {
     for (unsigned i = 0; session != 0 && i < worker->gateway_count; i++) {
-        if (worker->gateways[i].session == session)
+        if (gateway_has_session(&worker->gateways[i], session))
             return &worker->gateways[i];
     }
     return NULL;
@@ -100,42 +115,48 @@ void gateways_send(struct worker *worker)
 
 /* ---- results of before ---- */
 
+struct gateways_recall { /* of one session */
+    struct worker_gateway *gateway;
+    uint64_t session;
+};
+
 static void gateways_on_remembered(void *arg, uint64_t sequence,
                                    const struct session_result *result)
 {
-    struct worker_gateway *gateway = arg;
-    const struct msg_result msg = {.session = gateway->session,
+    const struct gateways_recall *recall = arg;
+    const struct msg_result msg = {.session = recall->session,
                                    .sequence = sequence,
                                    .index = result->index,
                                    .error = (uint64_t)result->error,
                                    .detail = result->detail};
 
-    gateways_send_result(gateway, &msg);
+    gateways_send_result(recall->gateway, &msg);
 }
 
-static void gateways_push_to(struct worker_gateway *gateway)
+static void gateways_push_to(struct worker_gateway *gateway, uint64_t session)
 {
     struct worker *worker = gateway->worker;
+    struct gateways_recall recall = {gateway, session};
 
-    if (gateway->session == 0)
-        return;
-    int error =
-        applier_recall_all(&worker->applier, gateway->session, gateways_on_remembered, gateway);
+    int error = applier_recall_all(&worker->applier, session, gateways_on_remembered, &recall);
     if (error != 0)
         worker_fail(worker, "recall", error);
 }
 
 void gateways_push(struct worker *worker)
 {
-    for (unsigned i = 0; i < worker->gateway_count; i++)
-        gateways_push_to(&worker->gateways[i]);
+    for (unsigned i = 0; i < worker->gateway_count; i++) {
+        struct worker_gateway *gateway = &worker->gateways[i];
+        for (unsigned j = 0; j < gateway_session_count(gateway); j++)
+            gateways_push_to(gateway, gateway->sessions[j]);
+    }
 }
 
 /* ---- links ---- */
 
 static void gateways_begin_anew(struct worker_gateway *gateway)
 {
-    gateway->session = 0;
+    gateway->sessions_told = 0;
     gateway->awaited_index = 0;
     gateway->drops_results = false;
 }
@@ -162,25 +183,27 @@ static void gateways_on_session(struct worker_gateway *gateway, struct unpack *b
     if (msg_session_decode(&msg, body) != 0)
         return;
     worker_commit(worker); /* what is told must hold */
-    gateway->session = msg.session;
-    gateways_push_to(gateway);
+    if (!gateway_has_session(gateway, msg.session))
+        gateway->sessions[gateway->sessions_told++ % WORKER_GATEWAY_SESSIONS] = msg.session;
+    gateways_push_to(gateway, msg.session);
 }
 
 static void gateways_on_recall(struct worker_gateway *gateway, struct unpack *body)
 {
     struct worker *worker = gateway->worker;
     struct session_result result;
-    struct msg_recall recall;
+    struct msg_recall msg;
 
-    if (msg_recall_decode(&recall, body) != 0)
+    if (msg_recall_decode(&msg, body) != 0 || !gateway_has_session(gateway, msg.session))
         return;
     worker_commit(worker);
-    int error = applier_recall(&worker->applier, gateway->session, recall.sequence, &result);
+    int error = applier_recall(&worker->applier, msg.session, msg.sequence, &result);
     if (error == E_NOT_FOUND)
         return; /* comes in due time, or is proposed again */
     if (error != 0)
         worker_fail(worker, "recall", error);
-    gateways_on_remembered(gateway, recall.sequence, &result);
+    struct gateways_recall recall = {gateway, msg.session};
+    gateways_on_remembered(&recall, msg.sequence, &result);
 }
 
 static void gateways_on_wait_applied(struct worker_gateway *gateway, struct unpack *body)

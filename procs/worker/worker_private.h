@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "ipc/helper.h"
 #include "ipc/link.h"
+#include "ipc/worker_gateway.h"
 #include "procs/skel/skel.h"
 #include "procs/worker/applier.h"
 #include "procs/worker/snapshot_copy.h"
@@ -26,7 +27,8 @@ enum stream_state {
 struct worker_gateway {
     struct worker *worker;
     struct link *link;
-    uint64_t session;       /* as it has told on this connection; 0: not yet */
+    uint64_t sessions[WORKER_GATEWAY_SESSIONS]; /* as it has told on this connection, a ring */
+    uint64_t sessions_told;
     uint64_t awaited_index; /* it wants to know when this is applied; 0: no more */
     bool drops_results;
 };

@@ -260,7 +260,7 @@ static void fake_on_recall(struct fake *fake, enum proc worker, struct unpack *b
     if (fake->recalls_are_ignored)
         return;
     for (unsigned i = 0; i < fake->result_count; i++) {
-        if (fake->results[i].sequence == msg.sequence)
+        if (fake->results[i].session == msg.session && fake->results[i].sequence == msg.sequence)
             fake_send_result(fake, worker, &fake->results[i]);
     }
 }

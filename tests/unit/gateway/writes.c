@@ -24,9 +24,10 @@ static int wire_propose(void *arg, struct slice bytes)
     return 0;
 }
 
-static int wire_recall(void *arg, enum proc worker, uint64_t sequence)
+static int wire_recall(void *arg, enum proc worker, uint64_t session, uint64_t sequence)
 {
     (void)arg;
+    cr_assert_eq(session, inflight_session(writes.inflight));
     cr_assert_eq(worker, PROC_STORAGE);
     writes.recalled[writes.recall_count++] = sequence;
     return 0;

@@ -177,7 +177,7 @@ static const struct sample {
      send_result,
      decode_result,
      {.result = {BIG, BIG + 1, 9, E_CONFLICT, BYTES("-12")}}},
-    {MSG_RECALL, send_recall, decode_recall, {.recall = {BIG}}},
+    {MSG_RECALL, send_recall, decode_recall, {.recall = {BIG, BIG + 1}}},
     {MSG_SESSION, send_session, decode_session, {.session = {BIG}}},
     {MSG_WAIT_APPLIED, send_wait_applied, decode_wait_applied, {.wait_applied = {BIG}}},
     {MSG_APPLIED_AT, send_applied_at, decode_applied_at, {.applied_at = {BIG}}},

@@ -254,6 +254,10 @@ static void on_result(struct unpack *body)
 {
     struct msg_result msg;
     cr_assert_eq(msg_result_decode(&msg, body), 0);
+    if (msg.session == RIG_OTHER_SESSION) {
+        rig.other_results++;
+        return;
+    }
     cr_assert_eq(msg.session, RIG_SESSION);
     cr_assert_lt(msg.sequence, RIG_ENTRIES);
     struct rig_result *result = &rig.results[msg.sequence];
@@ -320,7 +324,7 @@ void rig_wait_applied(uint64_t index)
 
 void rig_recall(uint64_t sequence)
 {
-    cr_assert_eq(msg_recall_send(rig.gateway, &(struct msg_recall){sequence}), 0);
+    cr_assert_eq(msg_recall_send(rig.gateway, &(struct msg_recall){RIG_SESSION, sequence}), 0);
 }
 
 /* ---- the log ---- */

@@ -21,7 +21,8 @@
 #include "shm/map.h"
 
 #define RIG_ENTRIES 60000
-#define RIG_SESSION 4711 /* the gateway's */
+#define RIG_SESSION 4711       /* the gateway's */
+#define RIG_OTHER_SESSION 4712 /* one more of the same gateway */
 
 struct rig_entry {
     uint64_t session, sequence, floor;
@@ -65,6 +66,7 @@ struct rig {
     struct link *gateway;
     struct rig_result results[RIG_ENTRIES]; /* by sequence */
     unsigned result_count;
+    unsigned other_results; /* of RIG_OTHER_SESSION, however often */
     uint64_t next_sequence;
     bool is_anonymous;   /* it says no SESSION when it comes up */
     unsigned told_count; /* APPLIED_ATs */

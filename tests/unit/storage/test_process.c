@@ -222,6 +222,22 @@ Test(process, what_was_applied_before_a_gateway_said_who_it_is_is_told_when_it_d
     RIG_WAIT_FOR(rig.results[12].count == 1);
 }
 
+Test(process, a_gateway_may_have_several_sessions_and_gets_the_results_of_all)
+{
+    const struct command open = {.operation = COMMAND_SESSION_OPEN};
+    start_with_session();
+    rig_append_as(RIG_OTHER_SESSION, 1, 1, &open);
+    wait_until_all_is_applied();
+    rig_say_session(RIG_OTHER_SESSION); /* of before */
+    RIG_WAIT_FOR(rig.other_results == 1);
+    rig_append_as(RIG_OTHER_SESSION, 1, 1, &open);
+    uint64_t sequence = rig.next_sequence;
+    rig_bump("key");
+    wait_until_all_is_applied();
+    RIG_WAIT_FOR(rig.other_results == 2);
+    RIG_WAIT_FOR(rig.results[sequence].count == 1); /* the first one is still its own */
+}
+
 Test(process, a_result_is_told_again_when_it_is_asked_for)
 {
     start_with_session();
