@@ -136,6 +136,25 @@ static int node_wait_lock(int fd, unsigned limit_ms)
     return result == 0 ? 0 : E_BUSY;
 }
 
+/* The same path of data means the same folder on tmpfs. Two containers that share /dev/shm can have
+ * different data there. */
+static int node_take_shm(struct node *node)
+{
+    const char *path = node->paths.shm;
+    int error = node_make_private(path);
+    int fd = error ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (error || fd < 0)
+        return error ? error : node_refuse("cannot open", path);
+    if (node_wait_lock(fd, NODE_DYING_MS) != 0) {
+        fprintf(stderr, "insid: %s is in use by another insid: set shmDir to a folder of its own\n",
+                path);
+        close(fd);
+        return E_BUSY;
+    }
+    node->shm_fd = fd;
+    return 0;
+}
+
 static void node_say_busy(const struct node *node)
 {
     char pid[32] = "";
@@ -188,6 +207,7 @@ int node_lock(struct node *node, const struct config *config, const char *id)
                           .self = config_find_node(config, id),
                           .lock_fd = -1,
                           .workers_lock_fd = -1,
+                          .shm_fd = -1,
                           .admin_fd = -1,
                           .gateway_count = config_gateway_count(config)};
     for (unsigned i = 0; i < LIMIT_GATEWAYS; i++)
@@ -268,7 +288,8 @@ bool node_has_board(const struct node *node)
 int node_prepare(struct node *node)
 {
     node_raise_limits();
-    int error = node_make_folders(node);
+    int error = node_take_shm(node);
+    error = error ? error : node_make_folders(node);
     error = error ? error : node_write_pid(node);
     error = error ? error : node_make_board(node);
     error = error ? error : node_open_sockets(node);
@@ -284,8 +305,9 @@ void node_release(struct node *node)
     char pid[PATH_BYTES + 16];
     listen_close(node->http_fds, LIMIT_GATEWAYS);
     listen_close(&node->admin_fd, 1);
-    if (path_remove_tree(node->paths.shm) != 0)
+    if (node->shm_fd >= 0 && path_remove_tree(node->paths.shm) != 0)
         fprintf(stderr, "insid: cannot remove %s: %s\n", node->paths.shm, strerror(errno));
+    node_close(&node->shm_fd);
     node_remove_sockets(node);
     node_pid_path(node, pid);
     unlink(pid);

@@ -15,6 +15,8 @@ struct node {
     int lock_fd;         /* <data>/lock: held by insid alone */
     int workers_lock_fd; /* <data>/lock.workers: inherited by every worker, free when all are gone
                           */
+    int shm_fd; /* the folder on tmpfs, locked: it is another file system than the data's, which
+                   several containers may share; -1: not ours */
     unsigned gateway_count;
     int http_fds[LIMIT_GATEWAYS]; /* one listening socket per gateway process (SO_REUSEPORT) */
     int admin_fd;                 /* -1 without adminBinding */
@@ -36,8 +38,8 @@ int node_check_certificates(const struct config *config, const char *config_name
  * signal may end the process meanwhile. */
 int node_lock(struct node *node, const struct config *config, const char *id);
 
-/* The second step, with signals held back: what the workers need. E_IO after saying what failed on
- * stderr; then all is released. */
+/* The second step, with signals held back: what the workers need. E_IO, or E_BUSY (another insid
+ * has the folder on tmpfs), after saying what failed on stderr; then all is released. */
 int node_prepare(struct node *node);
 
 /* Whether the board lies where it was made. If not, somebody has emptied shmDir under a running

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -217,6 +218,32 @@ Test(node, a_folder_that_belongs_to_another_user_is_refused)
     cr_assert_eq(path_make_folder(path), 0);
     cr_assert_eq(chown(path, 65534, 65534), 0);
     cr_assert_eq(node_lock(&node, &config, "node0"), E_IO);
+    config_fini(&config);
+}
+
+Test(node, a_folder_on_tmpfs_that_another_insid_holds_is_left_alone)
+{
+    struct config config;
+    struct node node;
+    struct stat info;
+    char path[PATH_BYTES + 16];
+    parse(&config, folder, "", "");
+    cr_assert_eq(node_lock(&node, &config, "node0"), 0);
+    cr_assert_eq(path_make_folder(node.paths.shm), 0);
+    int other = open(node.paths.shm, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(path, sizeof(path), "%s/board", node.paths.shm);
+    close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    cr_assert_eq(flock(other, LOCK_EX), 0);
+    cr_assert_eq(node_prepare(&node), E_BUSY);
+    cr_assert_eq(stat(path, &info), 0);
+    cr_assert_eq(info.st_size, 0, "another board lies there");
+    close(other); /* that insid is gone */
+    cr_assert_eq(node_lock(&node, &config, "node0"), 0);
+    cr_assert_eq(node_prepare(&node), 0);
+    cr_assert_eq(stat(path, &info), 0);
+    cr_assert_gt(info.st_size, 0);
+    node_release(&node);
+    cr_assert_neq(stat(path, &info), 0);
     config_fini(&config);
 }
 
