@@ -23,6 +23,7 @@
     X(SESSION_EXPIRED, 9, "session not known")                                                     \
     X(OUTCOME_UNKNOWN, 10, "outcome unknown")                                                      \
     X(SCOPE_GONE, 11, "the API key was deleted")                                                   \
+    X(QUEUE_WAITING, 12, "waits for an item")                                                      \
     /* cluster: in messages */                                                                     \
     X(NO_LEADER, 20, "no leader")                                                                  \
     X(NOT_LEADER, 21, "not the leader")                                                            \
