@@ -370,7 +370,7 @@ static enum peer_verdict driver_judge(struct driver *driver, const struct peer *
         return PEER_VERDICT_ASK_LEADER;
     if (members_find(&driver->members, info->id))
         return PEER_VERDICT_ACCEPTED;
-    if (driver->stopping)
+    if (driver->stopping || (has_log && !driver->config_committed)) /* it may yet be a member */
         return PEER_VERDICT_WAIT;
     return has_log ? PEER_VERDICT_REMOVED : driver_judge_new(driver, info);
 }
