@@ -9,6 +9,7 @@
 #define LIMIT_JSON_DEPTH 32           /* 400 BAD_REQUEST */
 #define LIMIT_HEADER_BYTES (16 << 10) /* request line and headers together; 400 BAD_REQUEST */
 #define LIMIT_APIKEY_NAME_BYTES 128   /* 400 BAD_REQUEST */
+#define LIMIT_QUEUE_WAIT_MS 60000     /* how long a pop may wait; 400 BAD_REQUEST */
 
 #define LIMIT_BODY_MAX (64u << 20) /* largest limits.maxBody a configuration may set */
 #define LIMIT_NODES 64             /* nodes in a configuration, members of a cluster */

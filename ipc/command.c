@@ -28,19 +28,33 @@ static const struct command_shape *command_shape(int operation)
     static const struct command_shape apikey_create = {"hnc", NULL};
     static const struct command_shape apikey_delete = {"h", NULL};
     static const struct command_shape purge = {"s", NULL};
+    static const struct command_shape cache_set = {"kvtl", NULL};
+    static const struct command_shape cache_cas = {"kvotl", NULL};
+    static const struct command_shape pop = {"kw", NULL};
+    static const struct command_shape cancel = {"q", NULL};
+    static const struct command_shape atomic_new = {"kb", NULL};
     switch (operation) {
     case COMMAND_SESSION_OPEN:
+    case COMMAND_CACHE_EXPIRE:
+    case COMMAND_QUEUE_WAIT_RENEW:
+    case COMMAND_QUEUE_PURGE:
         return &none;
     case COMMAND_SCOPE_PURGE:
         return &purge;
     case COMMAND_VALUE_SET:
     case COMMAND_VALUE_SETNX:
+    case COMMAND_QUEUE_PUSH:
         return &key_value;
     case COMMAND_VALUE_DELETE:
+    case COMMAND_CACHE_DELETE:
+    case COMMAND_QUEUE_NEW:
+    case COMMAND_QUEUE_DELETE:
+    case COMMAND_ATOMIC_DELETE:
         return &key;
     case COMMAND_VALUE_CAS:
         return &cas;
     case COMMAND_VALUE_BUMP:
+    case COMMAND_ATOMIC_ADD:
         return &bump;
     case COMMAND_VALUE_BATCH_SET:
         return &batch_set;
@@ -50,6 +64,17 @@ static const struct command_shape *command_shape(int operation)
         return &apikey_create;
     case COMMAND_APIKEY_DELETE:
         return &apikey_delete;
+    case COMMAND_CACHE_SET:
+    case COMMAND_CACHE_SETNX:
+        return &cache_set;
+    case COMMAND_CACHE_CAS:
+        return &cache_cas;
+    case COMMAND_QUEUE_POP:
+        return &pop;
+    case COMMAND_QUEUE_POP_CANCEL:
+        return &cancel;
+    case COMMAND_ATOMIC_NEW:
+        return &atomic_new;
     default:
         return NULL;
     }
@@ -83,13 +108,49 @@ static bool command_name_fits(struct slice name)
     return name.len > 0 && name.len <= LIMIT_APIKEY_NAME_BYTES;
 }
 
+static bool command_ttl_fits(uint64_t ttl_ms)
+{
+    return ttl_ms > 0 && ttl_ms <= CACHE_TTL_MAX_MS;
+}
+
 static bool command_scope_is_zero(const struct scope *scope)
 {
     static const struct scope zero;
     return memcmp(scope->id, zero.id, SCOPE_BYTES) == 0;
 }
 
+/* What is of no scope, or of all of them. */
+static bool command_names_no_scope(enum command_operation operation)
+{
+    return operation == COMMAND_APIKEY_DELETE || operation == COMMAND_CACHE_EXPIRE ||
+           operation == COMMAND_QUEUE_POP_CANCEL || operation == COMMAND_QUEUE_WAIT_RENEW ||
+           operation == COMMAND_QUEUE_PURGE;
+}
+
 /* ---- encoding ---- */
+
+/* Those of cache, queues and atomics. */
+static bool command_pack_volatile(struct pack *pack, char operand, const struct command *command)
+{
+    switch (operand) {
+    case 't':
+        pack_u64(pack, command->ttl_ms);
+        return command_ttl_fits(command->ttl_ms);
+    case 'l':
+        pack_u64(pack, command->limit_bytes);
+        return true;
+    case 'w':
+        pack_u64(pack, command->wait_ms);
+        return command->wait_ms <= LIMIT_QUEUE_WAIT_MS;
+    case 'q':
+        pack_u64(pack, command->sequence);
+        return true;
+    default:
+        CHECK(operand == 'b');
+        pack_bool(pack, command->overwrite);
+        return true;
+    }
+}
 
 static bool command_pack_operand(struct pack *pack, char operand, const struct command *command)
 {
@@ -115,10 +176,11 @@ static bool command_pack_operand(struct pack *pack, char operand, const struct c
     case 'c':
         pack_u64(pack, command->created_ms);
         return true;
-    default:
-        CHECK(operand == 's');
+    case 's':
         pack_u64(pack, command->step);
         return true;
+    default:
+        return command_pack_volatile(pack, operand, command);
     }
 }
 
@@ -171,6 +233,28 @@ void command_batch_item(struct pack *pack, enum command_operation operation, str
 
 /* ---- decoding ---- */
 
+static bool command_unpack_volatile(struct unpack *unpack, char operand, struct command *command)
+{
+    switch (operand) {
+    case 't':
+        command->ttl_ms = unpack_u64(unpack);
+        return command_ttl_fits(command->ttl_ms);
+    case 'l':
+        command->limit_bytes = unpack_u64(unpack);
+        return true;
+    case 'w':
+        command->wait_ms = unpack_u64(unpack);
+        return command->wait_ms <= LIMIT_QUEUE_WAIT_MS;
+    case 'q':
+        command->sequence = unpack_u64(unpack);
+        return true;
+    default:
+        CHECK(operand == 'b');
+        command->overwrite = unpack_bool(unpack);
+        return true;
+    }
+}
+
 static bool command_unpack_operand(struct unpack *unpack, char operand, struct command *command)
 {
     switch (operand) {
@@ -195,10 +279,11 @@ static bool command_unpack_operand(struct unpack *unpack, char operand, struct c
     case 'c':
         command->created_ms = unpack_u64(unpack);
         return true;
-    default:
-        CHECK(operand == 's');
+    case 's':
         command->step = unpack_u64(unpack);
         return true;
+    default:
+        return command_unpack_volatile(unpack, operand, command);
     }
 }
 
@@ -245,7 +330,7 @@ int command_decode(struct command *command, struct slice bytes)
         return E_BAD_COMMAND;
     command->operation = (enum command_operation)operation;
     memcpy(command->scope.id, scope.data, SCOPE_BYTES);
-    if (command->operation == COMMAND_APIKEY_DELETE && !command_scope_is_zero(&command->scope))
+    if (command_names_no_scope(command->operation) && !command_scope_is_zero(&command->scope))
         return E_BAD_COMMAND;
     if (shape->item != NULL && !command_unpack_items(&unpack, shape, command))
         return E_BAD_COMMAND;

@@ -4,6 +4,22 @@
  *
  * Commands are replicated: encode and decode are part of the log format. Operation numbers are
  * never reused. Decoding checks every length against base/limits.h; slices borrow from the input.
+ *
+ * Details of results: the number as text of VALUE_BUMP, ATOMIC_ADD (the new value) and QUEUE_PUSH
+ * (the new length; 0: a pop that waited has it); the item of QUEUE_POP.
+ *
+ * limit_bytes: cache.maxBytes of the node that the write came from. It is a part of the command
+ * because applying may depend on nothing else: nodes may be configured, and reload, differently.
+ *
+ * A QUEUE_POP with wait_ms > 0 that finds no item comes to E_QUEUE_WAITING. This result is replaced
+ * once, at a later index, by the final one, which is sent likewise (ipc/worker_gateway.h):
+ *   - 0 and the item, from the push that feeds it: pops are served in the order of the log;
+ *   - E_QUEUE_NOT_FOUND: the queue was deleted;
+ *   - E_QUEUE_EMPTY: it was cancelled; or given up, because its wait was over by the stamps of the
+ *     log (E_QUEUE_EMPTY is then the answer), or because its session had neither begun to wait nor
+ *     renewed for QUEUE_WAIT_LEASE_MS: whoever is still there and has wait left pops again.
+ * QUEUE_POP_CANCEL comes to 0: the pop ends with E_QUEUE_EMPTY, now, or when it should be applied
+ * later. E_NOT_FOUND: the pop has another final result, which stands.
  */
 #ifndef INSI_IPC_COMMAND_H
 #define INSI_IPC_COMMAND_H
@@ -26,7 +42,25 @@
     X(VALUE_BUMP, 16, "key, delta")                                                                \
     X(APIKEY_CREATE, 30, "hash (32 bytes), name, created_ms; scope is the new key's")              \
     X(APIKEY_DELETE, 31, "hash (32 bytes); scope all zero")                                        \
-    X(SCOPE_PURGE, 32, "step: remove the next part of a deleted scope, unless that step was done")
+    X(SCOPE_PURGE, 32, "step: remove the next part of a deleted scope, unless that step was done") \
+    X(CACHE_SET, 40, "key, value, ttl_ms, limit_bytes")                                            \
+    X(CACHE_DELETE, 41, "key")                                                                     \
+    X(CACHE_SETNX, 42, "key, value, ttl_ms, limit_bytes")                                          \
+    X(CACHE_CAS, 43, "key, value (new), expected (old), ttl_ms, limit_bytes")                      \
+    X(CACHE_EXPIRE, 44, "scope all zero: remove the next part of what is due")                     \
+    X(QUEUE_NEW, 50, "key")                                                                        \
+    X(QUEUE_DELETE, 51, "key")                                                                     \
+    X(QUEUE_PUSH, 52, "key, value")                                                                \
+    X(QUEUE_POP, 53, "key, wait_ms")                                                               \
+    X(QUEUE_POP_CANCEL, 54, "sequence of a pop of this session; scope all zero")                   \
+    X(QUEUE_WAIT_RENEW, 55, "scope all zero: the pops of this session that wait go on waiting")    \
+    X(QUEUE_PURGE, 56, "scope all zero: remove the next part of deleted queues")                   \
+    X(ATOMIC_NEW, 60, "key, overwrite")                                                            \
+    X(ATOMIC_ADD, 61, "key, delta")                                                                \
+    X(ATOMIC_DELETE, 62, "key")
+
+#define QUEUE_WAIT_LEASE_MS 2000
+#define CACHE_TTL_MAX_MS (1ull << 53) /* a bound that adding to a stamp does not overflow */
 
 enum command_operation {
 #define X(name, number, operands) COMMAND_##name = number,
@@ -40,9 +74,14 @@ struct command {
     struct slice key;      /* or the name of an API key */
     struct slice value;    /* or the hash of an API key */
     struct slice expected; /* cas */
-    int64_t delta;         /* bump */
+    int64_t delta;         /* bump, atomics */
     uint64_t created_ms;   /* API key */
     uint64_t step;         /* purge: how many steps went before it */
+    uint64_t ttl_ms;       /* cache: 1 to CACHE_TTL_MAX_MS, from the entry's stamp */
+    uint64_t limit_bytes;  /* cache */
+    uint64_t wait_ms;      /* pop: at most LIMIT_QUEUE_WAIT_MS */
+    uint64_t sequence;     /* cancel */
+    bool overwrite;        /* atomic new: an existing counter is 0 again */
     uint32_t item_count;   /* batches; the items follow in .items, to be walked with command_item */
     struct unpack items;
 };

@@ -27,16 +27,59 @@ static void close_buffer(void)
 TestSuite(command, .init = open_buffer, .fini = close_buffer);
 
 static const int plain_operations[] = {
-    COMMAND_SESSION_OPEN,  COMMAND_VALUE_SET,     COMMAND_VALUE_DELETE,
-    COMMAND_VALUE_SETNX,   COMMAND_VALUE_CAS,     COMMAND_VALUE_BUMP,
-    COMMAND_APIKEY_CREATE, COMMAND_APIKEY_DELETE, COMMAND_SCOPE_PURGE,
+    COMMAND_SESSION_OPEN, COMMAND_VALUE_SET,    COMMAND_VALUE_DELETE,     COMMAND_VALUE_SETNX,
+    COMMAND_VALUE_CAS,    COMMAND_VALUE_BUMP,   COMMAND_APIKEY_CREATE,    COMMAND_APIKEY_DELETE,
+    COMMAND_SCOPE_PURGE,  COMMAND_CACHE_SET,    COMMAND_CACHE_DELETE,     COMMAND_CACHE_SETNX,
+    COMMAND_CACHE_CAS,    COMMAND_CACHE_EXPIRE, COMMAND_QUEUE_NEW,        COMMAND_QUEUE_DELETE,
+    COMMAND_QUEUE_PUSH,   COMMAND_QUEUE_POP,    COMMAND_QUEUE_POP_CANCEL, COMMAND_QUEUE_WAIT_RENEW,
+    COMMAND_QUEUE_PURGE,  COMMAND_ATOMIC_NEW,   COMMAND_ATOMIC_ADD,       COMMAND_ATOMIC_DELETE,
 };
 #define PLAIN_COUNT (sizeof(plain_operations) / sizeof(plain_operations[0]))
+
+/* Cache, queues and atomics. */
+static void sample_volatile(struct command *command)
+{
+    switch (command->operation) {
+    case COMMAND_CACHE_CAS:
+        command->expected = slice_text("old");
+        __attribute__((fallthrough));
+    case COMMAND_CACHE_SET:
+    case COMMAND_CACHE_SETNX:
+        command->ttl_ms = 60000;
+        command->limit_bytes = 1ull << 40;
+        __attribute__((fallthrough));
+    case COMMAND_QUEUE_PUSH:
+        command->value = slice_text("new value");
+        break;
+    case COMMAND_QUEUE_POP:
+        command->wait_ms = LIMIT_QUEUE_WAIT_MS;
+        break;
+    case COMMAND_ATOMIC_NEW:
+        command->overwrite = true;
+        break;
+    case COMMAND_ATOMIC_ADD:
+        command->delta = INT64_MIN;
+        break;
+    case COMMAND_QUEUE_POP_CANCEL:
+        command->sequence = 1ull << 50;
+        __attribute__((fallthrough));
+    case COMMAND_CACHE_EXPIRE:
+    case COMMAND_QUEUE_WAIT_RENEW:
+    case COMMAND_QUEUE_PURGE:
+        memset(&command->scope, 0, sizeof(command->scope));
+        return;
+    default:
+        break;
+    }
+    command->key = slice_text("key");
+}
 
 /* The command with the operands of its operation, and nothing in the other fields. */
 static struct command sample(int operation)
 {
     struct command command = {.operation = (enum command_operation)operation, .scope = scope};
+    if (operation >= COMMAND_CACHE_SET)
+        sample_volatile(&command);
     switch (operation) {
     case COMMAND_VALUE_CAS:
         command.expected = slice_text("old");
@@ -76,7 +119,9 @@ static bool commands_are_equal(const struct command *a, const struct command *b)
     return a->operation == b->operation && memcmp(&a->scope, &b->scope, sizeof(a->scope)) == 0 &&
            slice_equal(a->key, b->key) && slice_equal(a->value, b->value) &&
            slice_equal(a->expected, b->expected) && a->delta == b->delta &&
-           a->created_ms == b->created_ms && a->step == b->step && a->item_count == b->item_count;
+           a->created_ms == b->created_ms && a->step == b->step && a->item_count == b->item_count &&
+           a->ttl_ms == b->ttl_ms && a->limit_bytes == b->limit_bytes && a->wait_ms == b->wait_ms &&
+           a->sequence == b->sequence && a->overwrite == b->overwrite;
 }
 
 static int decode(struct command *command)
@@ -258,11 +303,62 @@ Test(command, decoding_refuses_what_is_out_of_range)
                  E_BAD_COMMAND);
 }
 
-Test(command, deleting_an_api_key_names_no_scope)
+Test(command, what_is_of_no_scope_names_none)
 {
-    struct command command = sample(COMMAND_APIKEY_DELETE);
-    command.scope = scope;
-    cr_assert_eq(decode_changed(&command), E_BAD_COMMAND);
+    static const int operations[] = {COMMAND_APIKEY_DELETE, COMMAND_CACHE_EXPIRE,
+                                     COMMAND_QUEUE_POP_CANCEL, COMMAND_QUEUE_WAIT_RENEW,
+                                     COMMAND_QUEUE_PURGE};
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+        struct command command = sample(operations[i]);
+        cr_assert_eq(decode_changed(&command), 0);
+        command.scope = scope;
+        cr_assert_eq(decode_changed(&command), E_BAD_COMMAND, "%s", command_name(operations[i]));
+    }
+}
+
+static int encode_only(const struct command *command)
+{
+    buf_clear(&out);
+    return command_encode(&out, command);
+}
+
+Test(command, times_to_live_and_waits_have_bounds)
+{
+    struct command command = sample(COMMAND_CACHE_SETNX);
+    command.ttl_ms = 0;
+    cr_assert_eq(encode_only(&command), E_TOO_LARGE);
+    command.ttl_ms = CACHE_TTL_MAX_MS + 1;
+    cr_assert_eq(encode_only(&command), E_TOO_LARGE);
+    command.ttl_ms = CACHE_TTL_MAX_MS;
+    cr_assert_eq(decode_changed(&command), 0);
+    command.ttl_ms = 1;
+    cr_assert_eq(decode_changed(&command), 0);
+    command = sample(COMMAND_QUEUE_POP);
+    command.wait_ms = 0;
+    cr_assert_eq(decode_changed(&command), 0);
+    command.wait_ms = LIMIT_QUEUE_WAIT_MS + 1;
+    cr_assert_eq(encode_only(&command), E_TOO_LARGE);
+}
+
+/* [operation, scope, key, number] */
+static int decode_number_by_hand(int operation, uint64_t number)
+{
+    struct pack pack;
+    struct command command;
+    buf_clear(&out);
+    pack_init(&pack, &out);
+    pack_array(&pack, 4);
+    pack_u64(&pack, (uint64_t)operation);
+    pack_bytes(&pack, slice_of(scope.id, SCOPE_BYTES));
+    pack_bytes(&pack, slice_text("key"));
+    pack_u64(&pack, number);
+    return decode(&command);
+}
+
+Test(command, decoding_refuses_a_wait_that_is_too_long)
+{
+    cr_assert_eq(decode_number_by_hand(COMMAND_QUEUE_POP, LIMIT_QUEUE_WAIT_MS), 0);
+    cr_assert_eq(decode_number_by_hand(COMMAND_QUEUE_POP, LIMIT_QUEUE_WAIT_MS + 1), E_BAD_COMMAND);
 }
 
 /* [operation, scope, [key...]] */
