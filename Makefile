@@ -17,7 +17,7 @@ say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 DEPS_BUILD := gcc make pkg-config libc6-dev libh2o-evloop-dev libnng-dev liblmdb-dev \
 	libmsgpack-dev libwslay-dev libyaml-dev libssl-dev libjansson-dev libisal-dev libcurl4-openssl-dev
 DEPS_TEST  := libcriterion-dev python3 python3-pytest python3-pytest-xdist python3-pytest-timeout \
-	python3-yaml curl iproute2 procps lmdb-utils openssl
+	python3-yaml curl iproute2 nftables e2fsprogs procps lmdb-utils openssl
 DEPS_CHECK := clang-format clang-tidy cppcheck libasan8 libubsan1
 DEPS_BENCH := wrk
 
