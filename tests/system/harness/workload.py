@@ -1,7 +1,8 @@
 """Clients that read and write while a cluster is in trouble; what they saw goes into a history,
 which must be linearizable (tests/check).
 
-Each client stays at one node (or hops: goes to the next when its connection ends), has one request
+At each node there are some clients that write and read, and one that only reads: it would see what a
+node shows while its writes wait. Each client stays at one node (or hops: goes to the next when its connection ends), has one request
 under way and never repeats one. What it does is
 chosen at random: fresh keys, a few hot keys (set, get, delete, setnx, cas) and a few counters
 (bump). Values are unique. After an answer that is missing or unknown it goes on under a new
@@ -24,12 +25,13 @@ REFUSALS = {"NO_LEADER", "STORAGE_FULL", "RATE_LIMITED"}
 CALLS = ["fresh", "set", "get", "cas", "setnx", "delete", "bump", "count"]
 WEIGHTS = [6, 4, 8, 3, 1, 1, 3, 2]
 PAUSE = 0.004  # of a client after each request, so that histories stay short
+READERS_PAUSE = 0.008
 
 
 class Caller(threading.Thread):
-    def __init__(self, group, number, node):
+    def __init__(self, group, number, node, only_reads):
         super().__init__(name=f"caller{number}", daemon=True)
-        self.group, self.number, self.node = group, number, node
+        self.group, self.number, self.node, self.only_reads = group, number, node, only_reads
         self.lives = self.turn = self.hops = 0
         self.seen = {}  # {key: the last value}, for cas
         self.chance = random.Random(f"{group.seed} {number}")
@@ -45,7 +47,7 @@ class Caller(threading.Thread):
                     self._hop()
                     continue
                 self._call()
-                time.sleep(PAUSE)
+                time.sleep(READERS_PAUSE if self.only_reads else PAUSE)
         except Exception as error:  # whatever it is, the test must hear of it
             self.failure = error
         finally:
@@ -84,6 +86,8 @@ class Caller(threading.Thread):
         kind = self.chance.choices(CALLS, WEIGHTS)[0]
         hot, count = f"hot/{self.chance.randrange(4)}", f"count/{self.chance.randrange(2)}"
         value = f"{self.number}.{self.turn}"
+        if self.only_reads:
+            return "get", self.chance.choice([hot, hot, count]), {}
         if kind == "fresh":
             return "set", f"fresh/{value}", {"value": value}
         if kind in ("bump", "count"):
@@ -136,7 +140,8 @@ class Caller(threading.Thread):
 
 
 class Workload:
-    """count clients at each of the nodes. Use it as a context manager: leaving stops them."""
+    """count clients at each of the nodes, and one that only reads. Use it as a context manager:
+    leaving stops them."""
 
     def __init__(self, cluster, nodes=None, count=2, timeout=15.0, hopping=False):
         self.cluster = cluster
@@ -148,9 +153,9 @@ class Workload:
         self.history = History()
         cluster.records["history.jsonl"] = self.history
         self.stopping = threading.Event()
-        self.callers = [
-            Caller(self, number, node) for number, node in enumerate(self.nodes * count)
-        ]
+        places = [(node, False) for node in self.nodes * count]
+        places += [(node, True) for node in self.nodes]
+        self.callers = [Caller(self, number, *place) for number, place in enumerate(places)]
 
     def __enter__(self):
         for caller in self.callers:
@@ -185,18 +190,21 @@ class Workload:
         ]
 
     def wait_progress(self, nodes=None, each=3, timeout=30.0):
-        """Until each client of these nodes (all) has had so many more writes acknowledged."""
+        """Until each client of these nodes (all) has had so many more writes acknowledged, or reads
+        answered when it does nothing else."""
         begun = time.monotonic()
-        wanted = [caller.number for caller in self.callers if caller.node in (nodes or self.nodes)]
+        asked = nodes or self.nodes
+        only_reads = {one.number: one.only_reads for one in self.callers if one.node in asked}
 
         def progressed():
             self.check_alive()
-            done = dict.fromkeys(wanted, 0)
+            done = dict.fromkeys(only_reads, 0)
             for one in self.history.snapshot()[::-1]:
                 if one.invoked < begun:
                     break
                 number = int(one.client[1:].partition(".")[0])
-                if number in done and one.outcome == OK and one.index and one.call != "get":
+                is_write = one.index and one.call != "get"
+                if number in done and one.outcome == OK and (is_write or only_reads[number]):
                     done[number] += 1
             return min(done.values()) >= each
 
