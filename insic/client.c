@@ -11,9 +11,11 @@
 #include "base/error.h"
 #include "insic/input.h"
 #include "insic/print.h"
+#include "insic/url.h"
 
 #define CLIENT_API "/db/api/v1"
 #define CLIENT_BODY_BYTES_MAX (512u << 20)
+#define CLIENT_QUERY_BYTES_MAX (1u << 20)
 
 /* ---- opening ---- */
 
@@ -239,7 +241,7 @@ static unsigned client_try_all(struct client *client, const struct call *call,
                                const struct attempt **out_counts)
 {
     unsigned count = client->targets.count, made = 0;
-    uint64_t deadline_ms = clock_boot_ms() + client->options->timeout_ms;
+    uint64_t deadline_ms = clock_boot_ms() + client->options->timeout_ms + call->hold_ms;
     *out_counts = NULL;
     while (made < count) {
         unsigned index = (client->first + made) % count;
@@ -303,4 +305,36 @@ int client_call_ok(struct client *client, const struct call *call)
         puts("OK");
     json_decref(answer);
     return 0;
+}
+
+int client_call_member(struct client *client, const struct call *call, const char *member,
+                       json_type type)
+{
+    json_t *answer = NULL;
+    int error = client_call(client, call, &answer);
+    if (error)
+        return error;
+    const json_t *value = json_object_get(answer, member);
+    if (!value || json_typeof(value) != type) {
+        error = client_refuse_answer();
+    } else if (!client->options->json) {
+        print_json_value(stdout, value);
+        putchar('\n');
+    }
+    json_decref(answer);
+    return error;
+}
+
+int client_get_member(struct client *client, const struct call *call, const char *key,
+                      const char *member, json_type type)
+{
+    struct buf query;
+    struct call asked = *call;
+    buf_init(&query, CLIENT_QUERY_BYTES_MAX);
+    url_add_text(&query, "key", key);
+    CHECK(buf_append_byte(&query, '\0') == 0);
+    asked.query = (const char *)query.data;
+    int error = client_call_member(client, &asked, member, type);
+    buf_fini(&query);
+    return error;
 }

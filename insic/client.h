@@ -40,6 +40,7 @@ struct call {
     const char *token;    /* NULL: the client's */
     const char *missing;  /* what 404 NOT_FOUND means; NULL: the server's message */
     const char *conflict; /* what 409 CONFLICT means; NULL: the server's message */
+    uint64_t hold_ms;     /* the server may hold the request so long, beyond --timeout */
 };
 
 /* 0 with the answer (*out, to be decref'ed). Otherwise the error was reported: E_NOT_FOUND,
@@ -49,6 +50,15 @@ int client_call(struct client *client, const struct call *call, json_t **out);
 
 /* The same for a command that has nothing to print but "OK". */
 int client_call_ok(struct client *client, const struct call *call);
+
+/* The same for one that prints a member of the answer: the bytes of a JSON_STRING, or a
+ * JSON_INTEGER. */
+int client_call_member(struct client *client, const struct call *call, const char *member,
+                       json_type type);
+
+/* A GET of what belongs to a key ("?key=..."), which prints a member of the answer. */
+int client_get_member(struct client *client, const struct call *call, const char *key,
+                      const char *member, json_type type);
 
 /* Reports an answer that lacks what the API promises; E_IO. */
 int client_refuse_answer(void);

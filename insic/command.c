@@ -34,6 +34,38 @@ const struct command command_table[] = {
      "delete many keys at once, all or none\n"
      "The file ('-': stdin) holds [\"a\", \"b\", ...], at most 1000 of them.",
      command_batchdelete},
+    {"cache set", "<key> <value> <ttl>", 3, 3, COMMAND_NEEDS_TOKEN,
+     "keep a value in the cache for a time\n"
+     "The ttl is a duration such as 90s, 5m or 1h30m; afterwards the entry is gone.",
+     command_cache_set},
+    {"cache get", "<key>", 1, 1, COMMAND_NEEDS_TOKEN, "print the value of a cache entry",
+     command_cache_get},
+    {"cache delete", "<key>", 1, 1, COMMAND_NEEDS_TOKEN, "remove a cache entry",
+     command_cache_delete},
+    {"atomic new", "<key> [true|false]", 1, 2, COMMAND_NEEDS_TOKEN,
+     "make a counter that is 0\nWith true one that exists is set back to 0.", command_atomic_new},
+    {"atomic get", "<key>", 1, 1, COMMAND_NEEDS_TOKEN,
+     "print a counter\nOne that does not exist is 0.", command_atomic_get},
+    {"atomic add", "<key> <delta>", 2, 2, COMMAND_NEEDS_TOKEN,
+     "add a whole number to a counter, print the sum\n"
+     "A counter that does not exist is made, and none is ever below 0.",
+     command_atomic_add},
+    {"atomic delete", "<key>", 1, 1, COMMAND_NEEDS_TOKEN, "delete a counter",
+     command_atomic_delete},
+    {"queue new", "<key>", 1, 1, COMMAND_NEEDS_TOKEN, "make a queue, unless it is there",
+     command_queue_new},
+    {"queue push", "<key> <value>", 2, 2, COMMAND_NEEDS_TOKEN, "put an item at a queue's end",
+     command_queue_push},
+    {"queue pop", "<key> [--wait 5s]", 1, 3, COMMAND_NEEDS_TOKEN,
+     "take the first item of a queue, print it\n"
+     "With --wait it waits for an item so long, at most 60s, when the queue is empty.",
+     command_queue_pop},
+    {"queue delete", "<key>", 1, 1, COMMAND_NEEDS_TOKEN, "delete a queue and its items",
+     command_queue_delete},
+    {"queue length", "<key>", 1, 1, COMMAND_NEEDS_TOKEN, "print how many items a queue holds",
+     command_queue_length},
+    {"queue peek", "<key>", 1, 1, COMMAND_NEEDS_TOKEN, "print a queue's first item, and leave it",
+     command_queue_peek},
     {"ping", "", 0, 0, COMMAND_NEEDS_TOKEN, "ask a node who it is", command_ping},
     {"api add", "<name>", 1, 1, COMMAND_NEEDS_ROOT,
      "make an API key with a key space of its own\n"
@@ -153,6 +185,12 @@ void command_print_overview(FILE *out)
           "The token is the root token with --root, else --key, else $INSI_API_KEY.\n"
           "Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n",
           out);
+}
+
+bool command_is_integer(const char *text)
+{
+    size_t digits = strspn(text + (*text == '-'), "0123456789");
+    return digits > 0 && text[(*text == '-') + digits] == '\0';
 }
 
 static int command_refuse_words(char *const *words)

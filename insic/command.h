@@ -39,6 +39,9 @@ void command_print_overview(FILE *out);                            /* flags and 
 /* Runs what the words say: checks them, then opens a client and runs the command. */
 int command_run(const struct options *options);
 
+/* Digits, perhaps behind a minus. */
+bool command_is_integer(const char *text);
+
 int command_get(struct client *client, char *const *arguments, unsigned count);
 int command_set(struct client *client, char *const *arguments, unsigned count);
 int command_delete(struct client *client, char *const *arguments, unsigned count);
@@ -48,6 +51,19 @@ int command_bump(struct client *client, char *const *arguments, unsigned count);
 int command_iterate(struct client *client, char *const *arguments, unsigned count);
 int command_batchset(struct client *client, char *const *arguments, unsigned count);
 int command_batchdelete(struct client *client, char *const *arguments, unsigned count);
+int command_cache_set(struct client *client, char *const *arguments, unsigned count);
+int command_cache_get(struct client *client, char *const *arguments, unsigned count);
+int command_cache_delete(struct client *client, char *const *arguments, unsigned count);
+int command_atomic_new(struct client *client, char *const *arguments, unsigned count);
+int command_atomic_get(struct client *client, char *const *arguments, unsigned count);
+int command_atomic_add(struct client *client, char *const *arguments, unsigned count);
+int command_atomic_delete(struct client *client, char *const *arguments, unsigned count);
+int command_queue_new(struct client *client, char *const *arguments, unsigned count);
+int command_queue_push(struct client *client, char *const *arguments, unsigned count);
+int command_queue_pop(struct client *client, char *const *arguments, unsigned count);
+int command_queue_delete(struct client *client, char *const *arguments, unsigned count);
+int command_queue_length(struct client *client, char *const *arguments, unsigned count);
+int command_queue_peek(struct client *client, char *const *arguments, unsigned count);
 int command_ping(struct client *client, char *const *arguments, unsigned count);
 int command_api_add(struct client *client, char *const *arguments, unsigned count);
 int command_api_delete(struct client *client, char *const *arguments, unsigned count);

@@ -25,26 +25,11 @@ static char *values_sentence(const char *begin, const char *key, const char *end
 
 int command_get(struct client *client, char *const *arguments, unsigned count)
 {
-    struct buf query;
-    json_t *answer = NULL;
     (void)count;
-    buf_init(&query, VALUES_QUERY_BYTES_MAX);
-    url_add_text(&query, "key", arguments[0]);
-    CHECK(buf_append_byte(&query, '\0') == 0);
     char *missing = values_sentence("Key ", arguments[0], " not found.");
-    const struct call call = {
-        .path = "/get", .query = (const char *)query.data, .missing = missing};
-    int error = client_call(client, &call, &answer);
+    const struct call call = {.path = "/get", .missing = missing};
+    int error = client_get_member(client, &call, arguments[0], "data", JSON_STRING);
     free(missing);
-    buf_fini(&query);
-    if (error)
-        return error;
-    const json_t *data = json_object_get(answer, "data");
-    if (!json_is_string(data))
-        error = client_refuse_answer();
-    else if (!client->options->json)
-        print_bytes(stdout, slice_of(json_string_value(data), json_string_length(data)));
-    json_decref(answer);
     return error;
 }
 
@@ -90,35 +75,17 @@ int command_cas(struct client *client, char *const *arguments, unsigned count)
     return error;
 }
 
-static bool values_is_integer(const char *text)
-{
-    size_t digits = strspn(text + (*text == '-'), "0123456789");
-    return digits > 0 && text[(*text == '-') + digits] == '\0';
-}
-
 int command_bump(struct client *client, char *const *arguments, unsigned count)
 {
-    json_t *answer = NULL;
     (void)count;
-    if (!values_is_integer(arguments[1])) {
+    if (!command_is_integer(arguments[1])) {
         print_error("Error", "<n> must be a whole number such as 5 or -3, not '%s'.", arguments[1]);
         return E_USAGE;
     }
     const struct call call = {
         .path = "/bump",
         .body = json_pack("{s:s, s:s}", "key", arguments[0], "value", arguments[1])};
-    int error = client_call(client, &call, &answer);
-    if (error)
-        return error;
-    const json_t *value = json_object_get(answer, "value");
-    if (!value)
-        error = client_refuse_answer();
-    else if (!client->options->json) {
-        print_json_value(stdout, value);
-        putchar('\n');
-    }
-    json_decref(answer);
-    return error;
+    return client_call_member(client, &call, "value", JSON_STRING);
 }
 
 /* ---- iterate prefix ---- */
