@@ -13,6 +13,7 @@
 #include "shm/map_error.h"
 
 #define KEYS_INDEX_BYTES 8
+#define KEYS_NUMBER_BYTES 8
 #define KEYS_APIKEY_BYTES (SCOPE_BYTES + 16)
 
 size_t key_scoped(uint8_t out[KEY_SCOPED_BYTES], const struct scope *scope, struct slice key)
@@ -64,44 +65,27 @@ static int slice_order(struct slice a, struct slice b)
     return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-struct value_walk {
-    uint8_t prefix[KEY_SCOPED_BYTES]; /* with the scope */
-    size_t prefix_len;
-    uint64_t offset;
-    value_visit_fn *visit;
-    void *arg;
-};
-
-/* From where the cursor stands to the end of the prefix, the offset, or the visitor's patience. No
- * upper bound is computed: a prefix of 0xff bytes has none. */
-static int value_walk_run(struct value_walk *walk, MDB_cursor *cursor, MDB_val *key,
-                          MDB_val *stored)
+/* From where the cursor stands to the end of the prefix, or of the visitor's patience. No upper
+ * bound is computed: a prefix of 0xff bytes has none. */
+static int key_walk(MDB_cursor *cursor, MDB_val *key, MDB_val *stored, const MDB_val *prefix,
+                    key_visit_fn *visit, void *arg)
 {
     int error = 0;
-    bool more = true;
 
-    while (more && error == 0 && key_starts_with(key, walk->prefix, walk->prefix_len)) {
-        if (walk->offset > 0) {
-            walk->offset--;
-        } else {
-            struct value_view view;
-            error = value_view_of(stored, &view);
-            if (error == 0)
-                more = walk->visit(slice_of((const uint8_t *)key->mv_data + SCOPE_BYTES,
-                                            key->mv_size - SCOPE_BYTES),
-                                   &view, walk->arg);
-        }
-        if (more && error == 0)
+    while (error == 0 && key_starts_with(key, prefix->mv_data, prefix->mv_size)) {
+        error =
+            visit(slice_of((const uint8_t *)key->mv_data + SCOPE_BYTES, key->mv_size - SCOPE_BYTES),
+                  stored, arg);
+        if (error == 0)
             error = map_error_of(mdb_cursor_get(cursor, key, stored, MDB_NEXT));
     }
-    return error;
+    return error == E_CLOSED ? 0 : error;
 }
 
-int value_scan(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice prefix,
-               struct slice after, uint64_t offset, value_visit_fn *visit, void *arg)
+int key_scan(MDB_txn *txn, MDB_dbi database, const struct scope *scope, struct slice prefix,
+             struct slice after, key_visit_fn *visit, void *arg)
 {
-    struct value_walk walk = {.offset = offset, .visit = visit, .arg = arg};
-    uint8_t start_bytes[KEY_SCOPED_BYTES];
+    uint8_t prefix_bytes[KEY_SCOPED_BYTES], start_bytes[KEY_SCOPED_BYTES];
     MDB_cursor *cursor;
     MDB_val stored;
 
@@ -110,12 +94,12 @@ int value_scan(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct s
         return 0;
     if (after.len > LIMIT_KEY_BYTES)
         after.len = LIMIT_KEY_BYTES;
-    walk.prefix_len = key_scoped(walk.prefix, scope, prefix);
+    const MDB_val scoped_prefix = {key_scoped(prefix_bytes, scope, prefix), prefix_bytes};
     bool resumes = after.len > 0 && slice_order(after, prefix) >= 0;
     MDB_val start = {key_scoped(start_bytes, scope, resumes ? after : prefix), start_bytes};
     MDB_val key = start;
 
-    int error = map_error_of(mdb_cursor_open(txn, values, &cursor));
+    int error = map_error_of(mdb_cursor_open(txn, database, &cursor));
     if (error != 0)
         return error;
     error = map_error_of(mdb_cursor_get(cursor, &key, &stored, MDB_SET_RANGE));
@@ -123,9 +107,38 @@ int value_scan(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct s
         memcmp(key.mv_data, start_bytes, key.mv_size) == 0)
         error = map_error_of(mdb_cursor_get(cursor, &key, &stored, MDB_NEXT));
     if (error == 0)
-        error = value_walk_run(&walk, cursor, &key, &stored);
+        error = key_walk(cursor, &key, &stored, &scoped_prefix, visit, arg);
     mdb_cursor_close(cursor);
     return error == E_NOT_FOUND ? 0 : error;
+}
+
+struct value_walk {
+    uint64_t offset;
+    value_visit_fn *visit;
+    void *arg;
+};
+
+static int value_walk_visit(struct slice key, const MDB_val *stored, void *arg)
+{
+    struct value_walk *walk = arg;
+    struct value_view view;
+
+    if (walk->offset > 0) {
+        walk->offset--;
+        return 0;
+    }
+    int error = value_view_of(stored, &view);
+    if (error != 0)
+        return error;
+    return walk->visit(key, &view, walk->arg) ? 0 : E_CLOSED;
+}
+
+int value_scan(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice prefix,
+               struct slice after, uint64_t offset, value_visit_fn *visit, void *arg)
+{
+    struct value_walk walk = {.offset = offset, .visit = visit, .arg = arg};
+
+    return key_scan(txn, values, scope, prefix, after, value_walk_visit, &walk);
 }
 
 int value_put(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice key,
@@ -145,6 +158,34 @@ int value_put(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct sl
     if (value->data.len > 0)
         memcpy((uint8_t *)stored.mv_data + KEYS_INDEX_BYTES, value->data.data, value->data.len);
     return 0;
+}
+
+/* --- atomics -----------------------------------------------------------------------------------
+ */
+
+int atomic_get(MDB_txn *txn, MDB_dbi atomics, const struct scope *scope, struct slice key,
+               struct atomic_view *out)
+{
+    struct value_view view;
+
+    int error = value_get(txn, atomics, scope, key, &view);
+    if (error != 0)
+        return error;
+    if (view.data.len != KEYS_NUMBER_BYTES)
+        return E_CORRUPT;
+    out->value = (int64_t)bytes_get_u64(view.data.data);
+    out->index = view.index;
+    return 0;
+}
+
+int atomic_put(MDB_txn *txn, MDB_dbi atomics, const struct scope *scope, struct slice key,
+               const struct atomic_view *atomic)
+{
+    uint8_t bytes[KEYS_NUMBER_BYTES];
+    const struct value_view view = {slice_of(bytes, sizeof(bytes)), atomic->index};
+
+    bytes_put_u64(bytes, (uint64_t)atomic->value);
+    return value_put(txn, atomics, scope, key, &view, false);
 }
 
 /* --- API keys ----------------------------------------------------------------------------------

@@ -8,8 +8,11 @@
  *     values    scope(16) key(1..480)       -> index(8) bytes       index: the write that set it
  *     apikeys   sha256(32)                  -> scope(16) created_ms(8) index(8) name
  *     doomed    scope(16)                   -> index(8) stamp_ms(8) steps(8) is_empty(8)
- *               scopes of deleted API keys, see procs/storage/doomed.h (of no use to readers)
- *   volatile.mdb, events.mdb
+ *               scopes of deleted API keys, see procs/worker/doomed.h (of no use to readers)
+ *     atomics   scope(16) key               -> index(8) number(8)
+ *   volatile.mdb
+ *     meta, sessions, doomed as above; the rest see shm/volatile.h
+ *   events.mdb
  *     meta, sessions
  */
 #ifndef INSI_SHM_KEYS_H
@@ -30,6 +33,14 @@ enum map_database {
     MAP_VALUES_DB,
     MAP_APIKEYS,
     MAP_DOOMED,
+    MAP_ATOMICS,
+    MAP_CACHE,
+    MAP_DEADLINES,
+    MAP_QUEUES,
+    MAP_ITEMS,
+    MAP_WAITERS,
+    MAP_WAITING,
+    MAP_DELETED,
     MAP_DATABASE_COUNT
 };
 
@@ -39,6 +50,13 @@ enum map_database {
 
 /* Writes scope and key; the length. key.len must be checked before (<= LIMIT_KEY_BYTES). */
 size_t key_scoped(uint8_t out[KEY_SCOPED_BYTES], const struct scope *scope, struct slice key);
+
+/* Walks the keys of a scope that start with prefix, in byte order, from the first key after `after`
+ * (when after.len > 0), calling visit until it returns something else than 0, which is returned
+ * but for E_CLOSED: enough. Keys are handed over without their scope. E_IO, E_CORRUPT. */
+typedef int key_visit_fn(struct slice key, const MDB_val *stored, void *arg);
+int key_scan(MDB_txn *txn, MDB_dbi database, const struct scope *scope, struct slice prefix,
+             struct slice after, key_visit_fn *visit, void *arg);
 
 struct value_view { /* borrowed from the map until the transaction ends */
     struct slice data;
@@ -54,12 +72,20 @@ int value_get(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct sl
 int value_put(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice key,
               const struct value_view *value, bool only_new);
 
-/* Walks the keys of a scope that start with prefix, in byte order, from the first key after `after`
- * (when after.len > 0), calling visit until it returns false. The first `offset` keys are passed
- * over without a call. Keys are handed over without their scope. E_IO, E_CORRUPT. */
+/* As key_scan, until visit returns false. The first `offset` keys are passed over without a call.
+ * E_IO, E_CORRUPT. */
 typedef bool value_visit_fn(struct slice key, const struct value_view *value, void *arg);
 int value_scan(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice prefix,
                struct slice after, uint64_t offset, value_visit_fn *visit, void *arg);
+
+struct atomic_view {
+    int64_t value; /* never below 0 */
+    uint64_t index;
+};
+int atomic_get(MDB_txn *txn, MDB_dbi atomics, const struct scope *scope, struct slice key,
+               struct atomic_view *out); /* E_NOT_FOUND: it counts as 0; E_IO, E_CORRUPT */
+int atomic_put(MDB_txn *txn, MDB_dbi atomics, const struct scope *scope, struct slice key,
+               const struct atomic_view *atomic); /* the writer; E_IO, E_CORRUPT, logged */
 
 struct apikey_view {
     struct scope scope;

@@ -37,9 +37,26 @@ static const char *const map_file_names[] = {
     [MAP_EVENTS] = "events.mdb",
 };
 
-static const char *const map_database_names[MAP_DATABASE_COUNT] = {
-    [MAP_META] = "meta",       [MAP_SESSIONS] = "sessions", [MAP_VALUES_DB] = "values",
-    [MAP_APIKEYS] = "apikeys", [MAP_DOOMED] = "doomed",
+#define MAP_IN(kind) (1u << (kind))
+#define MAP_IN_ALL (MAP_IN(MAP_VALUES) | MAP_IN(MAP_VOLATILE) | MAP_IN(MAP_EVENTS))
+
+static const struct {
+    const char *name;
+    unsigned kinds;
+} map_databases[MAP_DATABASE_COUNT] = {
+    [MAP_META] = {"meta", MAP_IN_ALL},
+    [MAP_SESSIONS] = {"sessions", MAP_IN_ALL},
+    [MAP_VALUES_DB] = {"values", MAP_IN(MAP_VALUES)},
+    [MAP_APIKEYS] = {"apikeys", MAP_IN(MAP_VALUES)},
+    [MAP_DOOMED] = {"doomed", MAP_IN(MAP_VALUES) | MAP_IN(MAP_VOLATILE)},
+    [MAP_ATOMICS] = {"atomics", MAP_IN(MAP_VALUES)},
+    [MAP_CACHE] = {"cache", MAP_IN(MAP_VOLATILE)},
+    [MAP_DEADLINES] = {"deadlines", MAP_IN(MAP_VOLATILE)},
+    [MAP_QUEUES] = {"queues", MAP_IN(MAP_VOLATILE)},
+    [MAP_ITEMS] = {"items", MAP_IN(MAP_VOLATILE)},
+    [MAP_WAITERS] = {"waiters", MAP_IN(MAP_VOLATILE)},
+    [MAP_WAITING] = {"waiting", MAP_IN(MAP_VOLATILE)},
+    [MAP_DELETED] = {"deleted", MAP_IN(MAP_VOLATILE)},
 };
 
 struct map {
@@ -54,10 +71,9 @@ struct map {
     char folder[PATH_BYTES];
 };
 
-/* How many of the databases a map of this kind has: the first two are everybody's. */
-static unsigned map_database_count(enum map_kind kind)
+static bool map_has(const struct map *map, unsigned database)
 {
-    return kind == MAP_VALUES ? MAP_DATABASE_COUNT : MAP_SESSIONS + 1;
+    return (map_databases[database].kinds & MAP_IN(map->kind)) != 0;
 }
 
 /* What is not there, or is of another version, is for the caller to judge; the rest is logged. */
@@ -147,15 +163,23 @@ static int map_meta_check(struct map *map, MDB_txn *txn)
 /* --- opening -----------------------------------------------------------------------------------
  */
 
+static int map_open_database(struct map *map, MDB_txn *txn, unsigned database)
+{
+    return map_error(map, "dbi_open",
+                     mdb_dbi_open(txn, map_databases[database].name, map->writable ? MDB_CREATE : 0,
+                                  &map->databases[database]));
+}
+
+/* A map of an earlier program lacks what came later: its writer makes that. */
 static int map_open_databases(struct map *map, MDB_txn *txn)
 {
-    for (unsigned i = 0; i < map_database_count(map->kind); i++) {
-        int error = mdb_dbi_open(txn, map_database_names[i], map->writable ? MDB_CREATE : 0,
-                                 &map->databases[i]);
-        if (error != 0)
-            return map_error(map, "dbi_open", error);
+    int error = 0;
+
+    for (unsigned i = MAP_META + 1; i < MAP_DATABASE_COUNT && error == 0; i++) {
+        if (map_has(map, i))
+            error = map_open_database(map, txn, i);
     }
-    return 0;
+    return error;
 }
 
 /* A new map gets its format and kind in the transaction that makes its databases, so a reader finds
@@ -164,7 +188,7 @@ static int map_prepare(struct map *map, MDB_txn *txn)
 {
     MDB_stat stat;
 
-    int error = map_open_databases(map, txn);
+    int error = map_open_database(map, txn, MAP_META);
     if (error == 0)
         error = map_error(map, "stat", mdb_stat(txn, map->databases[MAP_META], &stat));
     if (error == 0 && stat.ms_entries == 0 && map->writable) {
@@ -173,7 +197,9 @@ static int map_prepare(struct map *map, MDB_txn *txn)
         if (error == 0)
             error = map_meta_put(map, txn, map_meta_kind, (uint64_t)map->kind);
     }
-    return error != 0 ? error : map_meta_check(map, txn);
+    if (error == 0)
+        error = map_meta_check(map, txn);
+    return error != 0 ? error : map_open_databases(map, txn);
 }
 
 #define MAP_FILE_BYTES (PATH_BYTES + 16)
@@ -293,7 +319,7 @@ bool map_is_fresh(const struct map *map)
 
 MDB_dbi map_database(const struct map *map, enum map_database database)
 {
-    CHECK((unsigned)database < map_database_count(map->kind));
+    CHECK((unsigned)database < MAP_DATABASE_COUNT && map_has(map, database));
     return map->databases[database];
 }
 
@@ -435,7 +461,9 @@ int map_data_bytes(const struct map *map, MDB_txn *txn, uint64_t *out)
     MDB_stat stat = {0};
 
     *out = 0;
-    for (unsigned i = 0; i < map_database_count(map->kind); i++) {
+    for (unsigned i = 0; i < MAP_DATABASE_COUNT; i++) {
+        if (!map_has(map, i))
+            continue;
         int error = map_error(map, "stat", mdb_stat(txn, map->databases[i], &stat));
         if (error != 0)
             return error;
