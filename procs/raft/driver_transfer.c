@@ -21,8 +21,9 @@
 #include "procs/raft/driver_private.h"
 
 #define DRIVER_SENDS_AT_ONCE 4
-#define DRIVER_RESEND_NS NS_PER_S      /* after one that failed; doubles with each ... */
-#define DRIVER_RESEND_DOUBLINGS 6      /* ... so often */
+#define DRIVER_RESEND_NS NS_PER_S /* after one that failed; doubles with each ... */
+#define DRIVER_RESEND_DOUBLINGS 6 /* ... so often */
+#define DRIVER_RESEND_DOWN_NS (NS_PER_S / 4)
 #define DRIVER_OPEN_NS (60 * NS_PER_S) /* between two lines on states that differ */
 
 /* ---- who is sent one --------------------------------------------------------------------------
@@ -74,8 +75,10 @@ static uint64_t driver_resend_ns(struct driver_sending *sending, int error)
 {
     if (error == 0)
         sending->failures = 0;
-    if (error == 0 || error == E_PEER_DOWN)
+    if (error == 0)
         return 0;
+    if (error == E_PEER_DOWN)
+        return DRIVER_RESEND_DOWN_NS;
     uint64_t wait_ns = DRIVER_RESEND_NS << sending->failures;
     if (sending->failures < DRIVER_RESEND_DOUBLINGS)
         sending->failures++;
@@ -238,6 +241,11 @@ static void driver_begin_waiting(struct driver *driver)
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX && busy < DRIVER_SENDS_AT_ONCE; i++) {
         if (sends[i].state != DRIVER_WAITS)
             continue;
+        const struct peer *peer = peers_by_id(driver->peers, sends[i].to);
+        if (!peer || !peer_info(peer)->is_up) {
+            driver_set_sent(&sends[i], E_PEER_DOWN);
+            continue;
+        }
         driver_begin_sending(&sends[i], newest);
         busy++;
     }

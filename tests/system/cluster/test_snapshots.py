@@ -46,10 +46,11 @@ def last_index(node):
     return int(node.log.find("log_closed")[-1].fields["last_index"])
 
 
-def outrun(cluster, token, follower, value=VALUE):
-    """The follower was stopped; the others write until their log begins behind all that it has."""
+def outrun(cluster, token, follower, value=VALUE, known=None):
+    """The follower was stopped (or is cut off, with entries up to known); the others write until
+    their log begins behind all that it has."""
     leader = cluster.wait_leader([node for node in cluster.nodes if node is not follower])
-    position, known = leader.log.size(), last_index(follower)
+    position, known = leader.log.size(), known or last_index(follower)
     for turn in range(200):
         write(cluster, token, leader, 100, "behind", f"{turn} {value}")
         cuts = leader.log.find("log_cut", position)
@@ -68,6 +69,36 @@ def wait_caught_up(cluster, token):
         client.close()
     assert found[0] == found[1] == found[2]
     assert len(found[0]) > 0
+
+
+class Readers:
+    """Threads that read one key of a node without pause; a dropped connection is made anew, and
+    counts."""
+
+    def __init__(self, node, token, **parameters):
+        self.node, self.token, self.parameters = node, token, parameters
+        self.stopping = threading.Event()
+        self.statuses, self.drops = {}, 0
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(2)]
+
+    def _run(self):
+        client = self.node.client(self.token)
+        while not self.stopping.is_set():
+            try:
+                status = client.get("k000000", **self.parameters).status
+                self.statuses[status] = self.statuses.get(status, 0) + 1
+            except Dropped:
+                self.drops += 1
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
 
 
 # ---- who is behind
@@ -102,6 +133,80 @@ def test_a_wiped_node_comes_back_into_a_cluster_whose_log_was_cut(three):
     follower.start()
     wait_caught_up(three, token)
     assert follower.log.find("snapshot_installed", position)
+
+
+def commit_index(cluster, node):
+    return cluster.status(node)["node"]["commit_index"]
+
+
+@pytest.fixture
+def networked(make_three):
+    return make_three(network=True, **SMALL)
+
+
+def cut_off(cluster, token, follower):
+    """Until it is so far behind that what was under way to it does not help. Returns the leader."""
+    leader = cluster.wait_leader()
+    known, position = commit_index(cluster, follower), leader.log.size()
+    cluster.network.isolate(cluster.number(follower))
+    write(cluster, token, leader, 100, "behind")
+    leader.log.wait_for("peer_down", position, 30, peer=follower.id)
+    return outrun(cluster, token, follower, known=known + 1)
+
+
+def test_a_follower_that_was_cut_off_installs_one_while_it_serves(networked):
+    token = networked.create_key("tenant")
+    follower = networked.followers(networked.wait_leader())[0]
+    write(networked, token, follower, 100)
+    write(networked, token, follower, 300, "large", LARGE)
+    networked.wait_equal()
+    position = follower.log.size()
+    with Readers(follower, token, consistency="stale") as readers:
+        cut_off(networked, token, follower)
+        networked.network.heal()
+        follower.log.wait_for("snapshot_installed", position, 60)
+        wait_caught_up(networked, token)
+    assert set(readers.statuses) == {200} and readers.drops == 0, readers.statuses
+
+
+def test_connections_reset_while_one_is_sent_cost_no_more_than_a_moment(networked):
+    token = networked.create_key("tenant")
+    follower = networked.followers(networked.wait_leader())[0]
+    write(networked, token, follower, 500, "large", LARGE)
+    networked.wait_equal()
+    position = follower.log.size()
+    leader = cut_off(networked, token, follower)
+    sent = leader.log.size()
+    networked.network.heal()
+    for _ in range(3):
+        leader.log.wait_for("snapshot_send_begun", sent, 30)
+        sent = leader.log.size()
+        networked.network.reset()
+        leader.log.wait_for("peer_down", sent, 30, peer=follower.id)
+        networked.network.heal()
+    wait_caught_up(networked, token)
+    assert follower.log.find("snapshot_received", position)
+
+
+def test_a_leader_that_was_cut_off_gives_up_what_the_others_never_had(networked):
+    """Its log holds entries that nobody else has; a snapshot replaces all of it."""
+    token = networked.create_key("tenant")
+    old = networked.wait_leader()
+    write(networked, token, old, 100)
+    networked.wait_equal()
+    known, position = commit_index(networked, old), old.log.size()
+    networked.network.isolate(networked.number(old))
+    client = old.client(token)
+    answer = client.set("never", "seen by others")
+    assert answer.status == 503, answer
+    client.close()
+    outrun(networked, token, old, known=known + 10)
+    networked.network.heal()
+    old.log.wait_for("snapshot_installed", position, 60)
+    wait_caught_up(networked, token)
+    client = old.client(token)
+    assert client.get("never").status == 404
+    client.close()
 
 
 # ---- killed at any moment
@@ -213,36 +318,6 @@ def test_a_receiver_whose_connection_breaks_goes_on_where_it_was(make_three):
 
 
 # ---- clients meanwhile
-
-
-class Readers:
-    """Threads that read one key of a node without pause; a dropped connection is made anew, and
-    counts."""
-
-    def __init__(self, node, token, **parameters):
-        self.node, self.token, self.parameters = node, token, parameters
-        self.stopping = threading.Event()
-        self.statuses, self.drops = {}, 0
-        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(2)]
-
-    def _run(self):
-        client = self.node.client(self.token)
-        while not self.stopping.is_set():
-            try:
-                status = client.get("k000000", **self.parameters).status
-                self.statuses[status] = self.statuses.get(status, 0) + 1
-            except Dropped:
-                self.drops += 1
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join()
 
 
 @pytest.mark.parametrize("consistency", ["stale", "linearizable"])
