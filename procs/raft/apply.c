@@ -126,15 +126,17 @@ static void apply_resume(struct apply_stream *stream)
     apply_judge(apply);
 }
 
-/* A node of no cluster cannot say whether the state is of its log: it may get one any time. */
+/* A node of no cluster cannot say whether the state is of its log: it may get one any time. A
+ * worker that was told to load a snapshot and has not answered said this before it heard of it. */
 static void apply_on_resume(struct apply_stream *stream, struct unpack *body)
 {
     static const uint8_t none[RAFT_LINEAGE_BYTES];
-    if (msg_resume_decode(&stream->resume, body) != 0)
+    struct msg_resume resume;
+    if (msg_resume_decode(&resume, body) != 0 || stream->loads_index != 0)
         return;
+    stream->resume = resume;
     apply_stream_lose_part(stream);
     stream->lacks_snapshot = false;
-    stream->loads_index = 0;
     stream->waits_for_lineage = memcmp(stream->apply->lineage, none, sizeof(none)) == 0;
     if (!stream->waits_for_lineage)
         apply_resume(stream);

@@ -99,7 +99,7 @@ void apply_stream_load(struct apply_stream *stream)
     apply_stream_lose_part(stream);
     stream->lacks_snapshot =
         !apply->hooks.choose(apply->hooks.arg, stream->worker, applied_index, &load);
-    if (stream->lacks_snapshot)
+    if (stream->lacks_snapshot || stream->loads_index == load.index)
         return;
     stream->loads_index = load.index;
     apply_cursor_load(&stream->cursor, load.index);
@@ -146,14 +146,18 @@ bool apply_rebuild(struct apply *apply, enum proc worker, uint64_t checkpoint_in
     return true;
 }
 
-/* A worker that is not there now finds itself behind the log's beginning when it resumes. */
+/* A worker that is not there now finds itself behind the log's beginning when it resumes; one that
+ * came while the log was begun anew has found so already. */
 void apply_install(struct apply *apply, uint64_t index)
 {
     for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
         struct apply_stream *stream = &apply->streams[i];
-        bool is_there =
-            stream->cursor.is_flowing || stream->lacks_snapshot || stream->loads_index != 0;
-        apply_cursor_install(&stream->cursor, index);
+        struct apply_cursor *cursor = &stream->cursor;
+        bool has_it = cursor->is_flowing && cursor->applied_index >= index;
+        bool is_there = cursor->is_flowing || stream->lacks_snapshot || stream->loads_index != 0;
+        if (has_it)
+            continue;
+        apply_cursor_install(cursor, index);
         if (is_there)
             apply_stream_load(stream);
     }
