@@ -8,7 +8,7 @@
 #ifndef INSI_PROCS_STORAGE_PURGER_H
 #define INSI_PROCS_STORAGE_PURGER_H
 
-#include "procs/storage/doomed.h"
+#include "procs/worker/doomed.h"
 #include "procs/worker/worker.h"
 
 #define PURGER_RETRY_MS 2000

@@ -3,14 +3,27 @@
 
 #include "base/error.h"
 
+/* A doomed_remove_fn. */
+static int storage_remove_some(void *arg, MDB_txn *txn, const struct scope *scope,
+                               struct doomed_step *step, bool *is_empty)
+{
+    const struct storage *storage = arg;
+
+    int error = doomed_remove_keys(txn, storage->values, scope, step, is_empty);
+    if (error != 0 || !*is_empty)
+        return error;
+    return doomed_remove_keys(txn, storage->atomics, scope, step, is_empty);
+}
+
 int storage_load(void *arg, const struct map *map, MDB_txn *txn)
 {
     struct storage *storage = arg;
 
     storage->values = map_database(map, MAP_VALUES_DB);
+    storage->atomics = map_database(map, MAP_ATOMICS);
     storage->apikeys = map_database(map, MAP_APIKEYS);
     doomed_free(&storage->doomed);
-    return doomed_load(&storage->doomed, map, txn);
+    return doomed_load(&storage->doomed, map, txn, storage_remove_some, storage);
 }
 
 void storage_free(struct storage *storage)
@@ -35,6 +48,12 @@ static storage_apply_fn *storage_function(enum command_operation operation)
         return values_cas;
     case COMMAND_VALUE_BUMP:
         return values_bump;
+    case COMMAND_ATOMIC_NEW:
+        return atomics_new;
+    case COMMAND_ATOMIC_ADD:
+        return atomics_add;
+    case COMMAND_ATOMIC_DELETE:
+        return atomics_delete;
     case COMMAND_APIKEY_CREATE:
         return apikeys_create;
     case COMMAND_APIKEY_DELETE:

@@ -1,4 +1,4 @@
-/* storage.h - what the storage worker knows: values and API keys (layout: shm/keys.h).
+/* storage.h - what the storage worker knows: values, atomics and API keys (layout: shm/keys.h).
  *
  * Commands come from the log, decoded and checked against base/limits.h, and are applied as a
  * function of themselves and the map alone. What clients did wrong is the result of the command
@@ -7,12 +7,12 @@
 #ifndef INSI_PROCS_STORAGE_H
 #define INSI_PROCS_STORAGE_H
 
-#include "procs/storage/doomed.h"
 #include "procs/storage/number.h"
+#include "procs/worker/doomed.h"
 #include "procs/worker/worker.h"
 
 struct storage {
-    MDB_dbi values, apikeys;
+    MDB_dbi values, atomics, apikeys;
     struct doomed doomed;
     char detail[NUMBER_TEXT_BYTES]; /* what the last result's detail borrows from */
 };
@@ -31,6 +31,8 @@ void storage_free(struct storage *storage);
 storage_apply_fn values_set, values_delete, values_batch_set, values_batch_delete, values_setnx,
     values_cas, values_bump;
 
+/* atomics.c */
+storage_apply_fn atomics_new, atomics_add, atomics_delete;
 /* apikeys.c */
 storage_apply_fn apikeys_create, apikeys_delete, apikeys_purge;
 

@@ -6,8 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "procs/storage/doomed.h"
 #include "procs/storage/purger.h"
+#include "procs/worker/doomed.h"
 #include "rig.h"
 
 static void open_rig(void)

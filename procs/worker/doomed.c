@@ -1,5 +1,5 @@
 /* doomed.c - see doomed.h. */
-#include "procs/storage/doomed.h"
+#include "procs/worker/doomed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,6 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
-#include "procs/storage/storage.h"
 #include "shm/map_error.h"
 
 #define DOOMED_RECORD_BYTES 32
@@ -108,12 +107,13 @@ static int doomed_load_pending(struct doomed *doomed, MDB_cursor *cursor)
     return found == MDB_NOTFOUND ? 0 : map_error_unless_done("cursor", found);
 }
 
-int doomed_load(struct doomed *doomed, const struct map *map, MDB_txn *txn)
+int doomed_load(struct doomed *doomed, const struct map *map, MDB_txn *txn,
+                doomed_remove_fn *remove, void *arg)
 {
     MDB_cursor *cursor;
 
-    *doomed = (struct doomed){.scopes = map_database(map, MAP_DOOMED),
-                              .values = map_database(map, MAP_VALUES_DB)};
+    *doomed =
+        (struct doomed){.scopes = map_database(map, MAP_DOOMED), .remove = remove, .arg = arg};
     int error = map_error_unless_done("cursor", mdb_cursor_open(txn, doomed->scopes, &cursor));
     if (error != 0)
         return error;
@@ -169,13 +169,10 @@ static bool doomed_is_in(const MDB_val *key, const struct scope *scope)
 
 /* Looks for the next key each time instead of stepping on from a deleted one: LMDB's cursors had
  * their bugs there, and a step is short. */
-static int doomed_remove_some(MDB_cursor *cursor, const struct scope *scope, bool *is_empty,
-                              unsigned *removed)
+static int doomed_remove_some(MDB_cursor *cursor, const struct scope *scope,
+                              struct doomed_step *step, bool *is_empty)
 {
-    uint64_t bytes = 0;
-
-    *is_empty = false;
-    while (*removed < DOOMED_STEP_KEYS && bytes < DOOMED_STEP_BYTES) {
+    while (!doomed_step_is_over(step)) {
         MDB_val key = {SCOPE_BYTES, (void *)scope->id}, stored;
         int found = mdb_cursor_get(cursor, &key, &stored, MDB_SET_RANGE);
         *is_empty = found == MDB_NOTFOUND || (found == 0 && !doomed_is_in(&key, scope));
@@ -183,29 +180,40 @@ static int doomed_remove_some(MDB_cursor *cursor, const struct scope *scope, boo
             return 0;
         if (found != 0)
             return map_error_unless_done("cursor", found);
-        bytes += key.mv_size + stored.mv_size;
+        step->bytes += key.mv_size + stored.mv_size;
         int error = map_error_unless_done("cursor_del", mdb_cursor_del(cursor, 0));
         if (error != 0)
             return error;
-        ++*removed;
+        step->removed++;
     }
     return 0;
+}
+
+int doomed_remove_keys(MDB_txn *txn, MDB_dbi database, const struct scope *scope,
+                       struct doomed_step *step, bool *is_empty)
+{
+    MDB_cursor *cursor;
+
+    *is_empty = false;
+    int error = map_error_unless_done("cursor", mdb_cursor_open(txn, database, &cursor));
+    if (error != 0)
+        return error;
+    error = doomed_remove_some(cursor, scope, step, is_empty);
+    mdb_cursor_close(cursor);
+    return error;
 }
 
 static int doomed_do_step(struct doomed *doomed, MDB_txn *txn, const struct scope *scope,
                           struct doomed_record *record, unsigned *removed)
 {
     struct doomed_pending *pending = doomed_find_pending(doomed, scope);
-    MDB_cursor *cursor;
+    struct doomed_step step = {0};
 
     CHECK(pending != NULL);
-    int error = map_error_unless_done("cursor", mdb_cursor_open(txn, doomed->values, &cursor));
+    int error = doomed->remove(doomed->arg, txn, scope, &step, &record->is_empty);
     if (error != 0)
         return error;
-    error = doomed_remove_some(cursor, scope, &record->is_empty, removed);
-    mdb_cursor_close(cursor);
-    if (error != 0)
-        return error;
+    *removed = step.removed;
     record->steps++;
     pending->steps = record->steps;
     if (record->is_empty)
