@@ -2,11 +2,15 @@
 #include "procs/worker/applier.h"
 
 #include <isa-l/crc64.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
+
+#define APPLIER_FINALS_FIRST 16
+#define APPLIER_FINALS_KEEP_BYTES (64u << 10)
 
 static const char applier_meta_hash[] = MAP_META_STATE_HASH;
 static const char applier_meta_lineage[] = "lineage";
@@ -44,6 +48,7 @@ int applier_open(struct applier *applier, struct map *map, const struct worker_k
     MDB_txn *txn;
 
     *applier = (struct applier){.map = map, .kind = kind, .last_index = map_applied_index(map)};
+    buf_init(&applier->final_details, LIMIT_MESSAGE_BYTES);
     int error = map_write_begin(map, &txn);
     if (error != 0)
         return error;
@@ -59,6 +64,8 @@ void applier_close(struct applier *applier)
         map_write_abort(applier->map);
     applier->txn = NULL;
     sessions_free(&applier->sessions);
+    free(applier->finals);
+    buf_fini(&applier->final_details);
 }
 
 void applier_set_lineage(struct applier *applier, const uint8_t lineage[RAFT_LINEAGE_BYTES])
@@ -77,6 +84,23 @@ static uint64_t applier_fold_bytes(uint64_t hash, struct slice bytes)
     return bytes.len > 0 ? crc64_ecma_refl(hash, bytes.data, bytes.len) : hash;
 }
 
+static void applier_fold_finals(struct applier *applier)
+{
+    uint8_t head[32];
+
+    for (unsigned i = 0; i < applier->final_count; i++) {
+        struct session_result result;
+        uint64_t session, sequence;
+        applier_final(applier, i, &session, &sequence, &result);
+        bytes_put_u64(head, session);
+        bytes_put_u64(head + 8, sequence);
+        bytes_put_u64(head + 16, (uint64_t)result.error);
+        bytes_put_u64(head + 24, result.detail.len);
+        applier->state_hash = applier_fold_bytes(applier->state_hash, slice_of(head, sizeof(head)));
+        applier->state_hash = applier_fold_bytes(applier->state_hash, result.detail);
+    }
+}
+
 static void applier_fold(struct applier *applier, const struct msg_apply *entry,
                          const struct session_result *result)
 {
@@ -89,14 +113,58 @@ static void applier_fold(struct applier *applier, const struct msg_apply *entry,
     uint64_t hash = applier_fold_bytes(applier->state_hash, slice_of(head, sizeof(head)));
     hash = applier_fold_bytes(hash, entry->command);
     applier->state_hash = applier_fold_bytes(hash, result->detail);
+    applier_fold_finals(applier);
 }
 
-static int applier_run(const struct applier *applier, const struct msg_apply *entry,
+/* ---- final results ---- */
+
+bool worker_turn_waits(const struct worker_turn *turn, uint64_t session, uint64_t sequence)
+{
+    return sessions_wait(turn->applier->sessions, session, sequence);
+}
+
+int worker_turn_finish(const struct worker_turn *turn, uint64_t session, uint64_t sequence,
+                       int error, struct slice detail)
+{
+    const struct session_result result = {.index = turn->index, .error = error, .detail = detail};
+    struct applier *applier = turn->applier;
+
+    int failed = sessions_finish(applier->sessions, session, sequence, &result);
+    if (failed != 0)
+        return failed;
+    if (applier->final_count == applier->final_capacity)
+        applier->finals = mem_grow(applier->finals, &applier->final_capacity,
+                                   sizeof(applier->finals[0]), APPLIER_FINALS_FIRST);
+    applier->finals[applier->final_count++] =
+        (struct applier_final){session, sequence, error, applier->final_details.len, detail.len};
+    CHECK(buf_append(&applier->final_details, detail.data, detail.len) == 0);
+    return 0;
+}
+
+void applier_final(const struct applier *applier, unsigned number, uint64_t *session,
+                   uint64_t *sequence, struct session_result *result)
+{
+    const struct applier_final *final = &applier->finals[number];
+
+    CHECK(number < applier->final_count);
+    *session = final->session;
+    *sequence = final->sequence;
+    *result = (struct session_result){.index = applier->last_index, .error = final->error};
+    if (final->detail_len > 0)
+        result->detail =
+            slice_of(applier->final_details.data + final->detail_at, final->detail_len);
+}
+
+static int applier_run(struct applier *applier, const struct msg_apply *entry,
                        struct command *command, struct session_result *result)
 {
     const struct worker_kind *kind = applier->kind;
-    const struct worker_turn turn = {
-        .txn = applier->txn, .index = entry->index, .stamp_ms = entry->stamp_ms};
+    const struct worker_turn turn = {.txn = applier->txn,
+                                     .index = entry->index,
+                                     .stamp_ms = entry->stamp_ms,
+                                     .session = entry->session,
+                                     .sequence = entry->sequence,
+                                     .applier = applier};
     struct worker_result outcome = {0};
 
     if (kind->apply == NULL) {
@@ -142,6 +210,9 @@ int applier_apply(struct applier *applier, const struct msg_apply *entry,
                   struct session_result *result)
 {
     *result = (struct session_result){0};
+    applier->final_count = 0;
+    buf_clear(&applier->final_details);
+    buf_shrink(&applier->final_details, APPLIER_FINALS_KEEP_BYTES);
     if (entry->index <= applier->last_index)
         return 0;
     if (applier->txn == NULL) {
@@ -153,10 +224,10 @@ int applier_apply(struct applier *applier, const struct msg_apply *entry,
     int error = applier_decide(applier, entry, result);
     if (error != 0)
         return error;
-    applier_fold(applier, entry, result);
     applier->last_index = entry->index;
+    applier_fold(applier, entry, result);
     applier->entries++;
-    applier->bytes += entry->command.len + result->detail.len;
+    applier->bytes += entry->command.len + result->detail.len + applier->final_details.len;
     return 0;
 }
 
@@ -178,7 +249,11 @@ bool applier_is_full(const struct applier *applier, size_t command_bytes)
 
 static int applier_store(struct applier *applier)
 {
+    const struct worker_kind *kind = applier->kind;
+
     int error = sessions_store(applier->sessions, applier->txn);
+    if (error == 0 && kind->store != NULL)
+        error = kind->store(kind->arg, applier->map, applier->txn);
     if (error == 0)
         error = map_meta_put(applier->map, applier->txn, applier_meta_hash, applier->state_hash);
     if (error == 0 && applier->lineage_changed)

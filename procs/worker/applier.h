@@ -6,8 +6,9 @@
  *
  * State hash: CRC-64/XZ of every entry of this worker with its outcome, on top of the hash
  * before it: index, error and the lengths of command and detail (8 bytes each, little-endian),
- * command, detail. At equal applied index it is equal on all nodes, however the entries were
- * batched; where it is not, the states are not equal either.
+ * command, detail; then of each command that it gave a final result session, sequence, error and
+ * the length of the detail (8 bytes each), and the detail. At equal applied index it is equal on
+ * all nodes, however the entries were batched; where it is not, the states are not equal either.
  *
  * Checkpoint: the state hash at the last index passed that is a multiple of RAFT_CHECKPOINT,
  * wherever transactions end, so that nodes can be compared. None is known before the first one is
@@ -32,6 +33,12 @@
 #define APPLIER_BYTES (4u << 20)       /* of one transaction: commands and details */
 #define APPLIER_LARGE_BYTES (1u << 20) /* a command that gets a transaction of its own */
 
+struct applier_final { /* the final result of another command that waited */
+    uint64_t session, sequence;
+    int error;
+    size_t detail_at, detail_len; /* in applier->final_details */
+};
+
 struct applier {
     struct map *map;
     const struct worker_kind *kind;
@@ -43,6 +50,9 @@ struct applier {
     uint64_t checkpoint_hash;
     uint8_t lineage[RAFT_LINEAGE_BYTES]; /* zeros: none yet */
     bool lineage_changed;
+    struct applier_final *finals; /* given by the last entry */
+    unsigned final_count, final_capacity;
+    struct buf final_details;
     unsigned entries; /* in the open transaction */
     size_t bytes;
 };
@@ -54,6 +64,10 @@ void applier_close(struct applier *applier); /* gives up an open transaction; th
  * transaction when none is open. */
 int applier_apply(struct applier *applier, const struct msg_apply *entry,
                   struct session_result *result);
+
+/* The final results that the last entry gave, from 0; borrowed until the next one. */
+void applier_final(const struct applier *applier, unsigned number, uint64_t *session,
+                   uint64_t *sequence, struct session_result *result);
 
 /* All entries up to index have been seen. */
 void applier_advance(struct applier *applier, uint64_t index);

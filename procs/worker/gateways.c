@@ -71,17 +71,17 @@ void gateways_tell_waiting(struct worker *worker)
 
 /* ---- results of the open transaction ---- */
 
-void gateways_note(struct worker *worker, const struct msg_apply *entry,
+void gateways_note(struct worker *worker, uint64_t session, uint64_t sequence,
                    const struct session_result *result)
 {
-    if (gateways_find(worker, entry->session) == NULL)
+    if (gateways_find(worker, session) == NULL)
         return;
     if (worker->reply_count == worker->reply_capacity)
         worker->replies = mem_grow(worker->replies, &worker->reply_capacity,
                                    sizeof(worker->replies[0]), REPLIES_FIRST);
     worker->replies[worker->reply_count++] = (struct worker_reply){
-        .session = entry->session,
-        .sequence = entry->sequence,
+        .session = session,
+        .sequence = sequence,
         .index = result->index,
         .error = result->error,
         .detail_at = worker->details.len,

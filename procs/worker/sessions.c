@@ -210,17 +210,22 @@ static void session_raise_floor(struct session *session, uint64_t floor)
 
 /* ---- judging ---- */
 
+static void sessions_mark_dirty(struct sessions *sessions, struct session *session)
+{
+    if (session->is_dirty)
+        return;
+    session->is_dirty = true;
+    session->next_dirty = sessions->dirty;
+    sessions->dirty = session;
+}
+
 static void sessions_use(struct sessions *sessions, struct session *session, uint64_t index,
                          uint64_t floor)
 {
     session->last_used = index;
     sessions_make_newest(sessions, session);
     session_raise_floor(session, floor);
-    if (!session->is_dirty) {
-        session->is_dirty = true;
-        session->next_dirty = sessions->dirty;
-        sessions->dirty = session;
-    }
+    sessions_mark_dirty(sessions, session);
 }
 
 static int sessions_open(struct sessions *sessions, MDB_txn *txn,
@@ -292,6 +297,34 @@ void sessions_remember(struct sessions *sessions, const struct session_origin *o
     *slot = session_slot(result->index, result->error, result->detail.len > 0);
     session_encode(session, origin->sequence, result);
 }
+
+/* ---- final results (rule 7) ---- */
+
+bool sessions_wait(const struct sessions *sessions, uint64_t session_id, uint64_t sequence)
+{
+    const struct session *session = sessions_find(sessions, session_id);
+
+    return session != NULL && session_in_window(session, sequence) &&
+           session_slot_error(session_peek(session, sequence)) == E_QUEUE_WAITING;
+}
+
+int sessions_finish(struct sessions *sessions, uint64_t session_id, uint64_t sequence,
+                    const struct session_result *result)
+{
+    struct session *session = sessions_find(sessions, session_id);
+
+    if (session == NULL || !session_in_window(session, sequence))
+        return E_NOT_FOUND;
+    uint64_t *slot = session_slot_for(session, sequence);
+    if (*slot != 0 && session_slot_error(*slot) != E_QUEUE_WAITING)
+        return E_EXISTS;
+    sessions_mark_dirty(sessions, session);
+    *slot = session_slot(result->index, result->error, result->detail.len > 0);
+    session_encode(session, sequence, result);
+    return 0;
+}
+
+/* ---- recalling ---- */
 
 int sessions_recall(struct sessions *sessions, MDB_txn *txn, uint64_t session_id, uint64_t sequence,
                     struct session_result *result)

@@ -15,6 +15,9 @@
  * 5. There is room for LIMIT_SESSIONS. Opening one more forgets the one whose last entry is oldest
  *    in the log.
  * 6. Opening a session that exists does nothing but count as its use.
+ * 7. The result E_QUEUE_WAITING is not the last word: a later entry puts the final one in its
+ *    place, once. A sequence that was not applied yet can be given a final result, too, and is then
+ *    not applied any more.
  *
  * In the map (database "sessions"; numbers as in shm/keys.h):
  *     session(8)                -> floor(8) last_used_index(8)
@@ -61,6 +64,13 @@ int sessions_judge(struct sessions *sessions, MDB_txn *txn, const struct session
 /* Right after the entry that was judged new was applied. */
 void sessions_remember(struct sessions *sessions, const struct session_origin *origin,
                        const struct session_result *result);
+
+/* Rule 7. Whether the sequence waits for its final result; and the final result, applied by the
+ * entry at result->index. E_NOT_FOUND: of no session or window that is known; E_EXISTS: it has one.
+ */
+bool sessions_wait(const struct sessions *sessions, uint64_t session, uint64_t sequence);
+int sessions_finish(struct sessions *sessions, uint64_t session, uint64_t sequence,
+                    const struct session_result *result);
 
 /* Writes what changed, before the transaction commits. */
 int sessions_store(struct sessions *sessions, MDB_txn *txn);

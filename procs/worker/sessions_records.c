@@ -95,8 +95,9 @@ static const struct session_group *session_group_of(const struct session *sessio
     return low > session->group_start ? &session->groups[low - 1] : NULL;
 }
 
+/* A sequence may be there twice: waiting, and at a higher index with its final result. */
 static int session_copy_detail(struct sessions *sessions, struct slice bytes, uint64_t first_index,
-                               uint64_t sequence)
+                               uint64_t sequence, uint64_t index)
 {
     struct group_reader reader;
     struct session_result result;
@@ -104,7 +105,7 @@ static int session_copy_detail(struct sessions *sessions, struct slice bytes, ui
 
     group_read_begin(&reader, bytes, first_index);
     while (group_read_next(&reader, &found, &result)) {
-        if (found != sequence)
+        if (found != sequence || result.index != index)
             continue;
         buf_clear(&sessions->detail);
         CHECK(buf_append(&sessions->detail, result.detail.data, result.detail.len) == 0);
@@ -121,7 +122,7 @@ int session_read_detail(struct sessions *sessions, const struct session *session
 
     if (session->pending.len > 0 && index >= session->pending_group.first_index)
         return session_copy_detail(sessions, buf_slice(&session->pending),
-                                   session->pending_group.first_index, sequence);
+                                   session->pending_group.first_index, sequence, index);
     const struct session_group *group = session_group_of(session, index);
     if (group == NULL)
         return E_CORRUPT;
@@ -130,7 +131,7 @@ int session_read_detail(struct sessions *sessions, const struct session *session
         map_error_unless_done("get", mdb_get(txn, records_database(sessions), &key, &stored));
     return error != 0 ? error
                       : session_copy_detail(sessions, slice_of(stored.mv_data, stored.mv_size),
-                                            group->first_index, sequence);
+                                            group->first_index, sequence, index);
 }
 
 /* ---- writing ---- */

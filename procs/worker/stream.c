@@ -207,3 +207,8 @@ bool worker_is_leader(const struct worker *worker)
 {
     return worker->is_leader;
 }
+
+uint64_t worker_cluster_time_ms(const struct worker *worker)
+{
+    return board_cluster_time_ms(worker->board);
+}

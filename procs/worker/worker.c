@@ -173,6 +173,16 @@ void worker_commit(struct worker *worker)
         worker->kind->committed(worker->kind->arg, worker);
 }
 
+static void worker_note_finals(struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->applier.final_count; i++) {
+        struct session_result result;
+        uint64_t session, sequence;
+        applier_final(&worker->applier, i, &session, &sequence, &result);
+        gateways_note(worker, session, sequence, &result);
+    }
+}
+
 void worker_apply(struct worker *worker, const struct msg_apply *entry)
 {
     struct applier *applier = &worker->applier;
@@ -188,7 +198,8 @@ void worker_apply(struct worker *worker, const struct msg_apply *entry)
     if (error != 0)
         worker_fail(worker, "apply", error);
     if (result.index != 0)
-        gateways_note(worker, entry, &result);
+        gateways_note(worker, entry->session, entry->sequence, &result);
+    worker_note_finals(worker);
 }
 
 static void worker_on_turn_end(void *arg)

@@ -21,14 +21,24 @@
 #include "shm/map.h"
 
 struct worker;
+struct applier;
 
 /* One entry being applied. What a hook writes goes into the transaction, and depends on nothing but
  * this, the command and the map (I2). */
 struct worker_turn {
     MDB_txn *txn;
-    uint64_t index;    /* log index */
-    uint64_t stamp_ms; /* cluster time, by the leader */
+    uint64_t index;             /* log index */
+    uint64_t stamp_ms;          /* cluster time, by the leader */
+    uint64_t session, sequence; /* of the command; session 0: none */
+    struct applier *applier;    /* for the two below */
 };
+
+/* A command with the result E_QUEUE_WAITING waits until the final result is given, by another
+ * command: that goes to its gateway, too (procs/worker/sessions.h, rule 7). E_NOT_FOUND: its
+ * session or its number is forgotten, nobody waits; E_EXISTS: it has a final result. */
+bool worker_turn_waits(const struct worker_turn *turn, uint64_t session, uint64_t sequence);
+int worker_turn_finish(const struct worker_turn *turn, uint64_t session, uint64_t sequence,
+                       int error, struct slice detail);
 
 struct worker_result {   /* zeroed before each apply */
     int error;           /* 0, or a stored code of base/error.h */
@@ -48,6 +58,8 @@ struct worker_kind {
      * worker knows (E_BAD_COMMAND). */
     int (*apply)(void *arg, const struct worker_turn *turn, struct command *command,
                  struct worker_result *result);
+    /* Before each commit: what load reads and is kept in memory meanwhile. May be NULL. */
+    int (*store)(void *arg, const struct map *map, MDB_txn *txn);
     /* After each commit, and when this node begins or ends to lead (also with each resumption of
      * the stream: what was proposed before may be lost). May be NULL. */
     void (*committed)(void *arg, struct worker *worker);
@@ -63,6 +75,7 @@ _Noreturn void worker_run(const struct worker_kind *kind, int argc, char **argv)
 int worker_propose(struct worker *worker, struct slice command);
 
 bool worker_is_leader(const struct worker *worker); /* as far as this node's raft has said */
+uint64_t worker_cluster_time_ms(const struct worker *worker); /* now */
 struct loop *worker_loop(struct worker *worker);
 
 #endif

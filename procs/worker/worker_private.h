@@ -136,7 +136,7 @@ void stream_resume(struct worker *worker); /* asks raft to go on, if it is there
 
 /* gateways.c */
 int gateways_open(struct worker *worker);
-void gateways_note(struct worker *worker, const struct msg_apply *entry,
+void gateways_note(struct worker *worker, uint64_t session, uint64_t sequence,
                    const struct session_result *result);
 void gateways_send(struct worker *worker);         /* what was noted */
 void gateways_push(struct worker *worker);         /* all that is remembered, to those connected */
