@@ -1,10 +1,25 @@
-/* cacheq_main.c - insi-cacheq: follows the apply stream with volatile.mdb on tmpfs. It knows no
- * commands of its own yet. */
+/* cacheq_main.c - insi-cacheq: cache entries and queues, in volatile.mdb on tmpfs. */
 #include <stddef.h>
 
-#include "procs/worker/worker.h"
+#include "procs/cacheq/cacheq.h"
+#include "procs/cacheq/sweeper.h"
 
 #define CACHEQ_RESERVE_BYTES (4u << 20)
+
+static struct cacheq cacheq;
+static struct sweeper sweeper;
+
+static void cacheq_on_committed(void *arg, struct worker *worker)
+{
+    (void)arg;
+    sweeper_on_committed(&sweeper, worker);
+}
+
+static void cacheq_on_role_changed(void *arg, struct worker *worker)
+{
+    (void)arg;
+    sweeper_on_role_changed(&sweeper, worker);
+}
 
 int main(int argc, char **argv)
 {
@@ -14,7 +29,14 @@ int main(int argc, char **argv)
         .folder = offsetof(struct node_paths, volatile_map),
         .reserve_bytes = CACHEQ_RESERVE_BYTES,
         .is_volatile = true,
+        .load = cacheq_load,
+        .store = cacheq_store,
+        .apply = cacheq_apply,
+        .committed = cacheq_on_committed,
+        .role_changed = cacheq_on_role_changed,
+        .arg = &cacheq,
     };
 
+    sweeper_init(&sweeper, &cacheq);
     worker_run(&kind, argc, argv);
 }

@@ -1,0 +1,103 @@
+/* cacheq.h - what the cacheq worker knows: cache entries and queues (layout: shm/volatile.h).
+ *
+ * Commands come from the log, decoded and checked against base/limits.h, and are applied as a
+ * function of themselves and the map alone: time is the entry's stamp, the cache's limit is in the
+ * command. What is kept in memory here is in the map, too, or follows from it. What clients did
+ * wrong is the result of the command; functions return an error only when the map fails: E_IO,
+ * E_CORRUPT.
+ */
+#ifndef INSI_PROCS_CACHEQ_H
+#define INSI_PROCS_CACHEQ_H
+
+#include "base/buf.h"
+#include "procs/worker/doomed.h"
+#include "procs/worker/worker.h"
+#include "shm/volatile.h"
+
+#define CACHE_ENTRY_BYTES 128       /* what an entry counts for besides its key and value */
+#define CACHE_WRITE_EXPIRES 16      /* due entries that a command removes on its way */
+#define CACHE_FULL_EXPIRES 4096     /* and one that would exceed the limit, until it fits */
+#define EXPIRE_STEP_ENTRIES 1024    /* of one CACHE_EXPIRE */
+#define EXPIRE_STEP_WAITERS 256     /* likewise */
+#define PURGE_STEP_PARTS 1024       /* items and waiters of one QUEUE_PURGE */
+#define PURGE_STEP_BYTES (1u << 20) /* of items; the last one may exceed it */
+#define QUEUE_WAITERS 8192          /* of one queue; with more a pop does not wait: E_QUEUE_EMPTY */
+#define CACHEQ_DETAIL_BYTES 24
+
+struct waiting_session {
+    uint64_t session;
+    uint64_t renewed_ms; /* its pops wait until QUEUE_WAIT_LEASE_MS later */
+};
+
+struct cacheq {
+    MDB_dbi cache, deadlines, queues, items, waiters, waiting, deleted;
+    struct doomed doomed;
+    uint64_t used_bytes;  /* of all cache entries that are there; in "meta" as cache_bytes */
+    uint64_t earliest_ms; /* no deadline is before it; UINT64_MAX: there is none */
+    uint64_t latest_ms;   /* no deadline is behind it */
+    uint64_t newest_queue;
+    uint64_t deleted_count;
+    struct waiting_session *sessions; /* in no order */
+    unsigned session_count, session_capacity;
+    uint64_t sweeps; /* commands of sweeper.h that were applied */
+
+    /* what the last result's detail borrows from */
+    char number[CACHEQ_DETAIL_BYTES];
+    struct buf item;
+};
+
+typedef int cacheq_apply_fn(struct cacheq *cacheq, const struct worker_turn *turn,
+                            struct command *command, struct worker_result *result);
+
+/* Hooks of struct worker_kind; arg is a struct cacheq. */
+int cacheq_load(void *arg, const struct map *map, MDB_txn *txn);
+int cacheq_store(void *arg, const struct map *map, MDB_txn *txn);
+int cacheq_apply(void *arg, const struct worker_turn *turn, struct command *command,
+                 struct worker_result *result);
+void cacheq_free(struct cacheq *cacheq);
+struct slice cacheq_number(struct cacheq *cacheq, uint64_t number); /* as a detail */
+
+/* cache.c */
+cacheq_apply_fn cache_set, cache_delete, cache_setnx, cache_cas;
+/* Removes the entry under this key of the database, with its deadline. */
+int cache_remove(struct cacheq *cacheq, MDB_txn *txn, const MDB_val *key);
+
+/* expiry.c */
+cacheq_apply_fn expiry_step;
+int expiry_load(struct cacheq *cacheq, MDB_txn *txn);
+int expiry_add(struct cacheq *cacheq, MDB_txn *txn, uint64_t deadline_ms, uint64_t index,
+               const MDB_val *key);
+int expiry_drop(struct cacheq *cacheq, MDB_txn *txn, uint64_t deadline_ms, uint64_t index);
+/* Removes what is due at the turn's stamp: at most so many entries, the earliest first, and not
+ * once no more than enough_bytes are used. Counts in *removed. */
+int expiry_remove_due(struct cacheq *cacheq, const struct worker_turn *turn, unsigned limit,
+                      uint64_t enough_bytes, unsigned *removed);
+
+/* queues.c */
+cacheq_apply_fn queues_new, queues_delete, queues_push, queues_pop, queues_purge;
+int queues_load(struct cacheq *cacheq, MDB_txn *txn);
+int queues_put(const struct cacheq *cacheq, MDB_txn *txn, const struct scope *scope,
+               struct slice key, const struct queue_view *queue);
+/* The queue under this key of the database is gone; what it holds is removed in steps. */
+int queues_doom(struct cacheq *cacheq, MDB_txn *txn, const MDB_val *key);
+
+/* waiters.c */
+cacheq_apply_fn waiters_cancel, waiters_renew;
+int waiters_load(struct cacheq *cacheq, MDB_txn *txn);
+/* The pop of this turn waits from now on; the queue's record is changed, not stored. */
+int waiters_add(struct cacheq *cacheq, const struct worker_turn *turn,
+                const struct command *command, struct queue_view *queue);
+/* Hands the item to the first of the queue that still waits. Those before it are dropped; likewise
+ * without an item (NULL), when nothing is handed over. */
+int waiters_feed(struct cacheq *cacheq, const struct worker_turn *turn, struct queue_view *queue,
+                 const struct slice *item, bool *is_fed);
+/* The waiters of a deleted queue, at most so many: E_QUEUE_NOT_FOUND. */
+int waiters_turn_away(struct cacheq *cacheq, const struct worker_turn *turn, uint64_t queue_id,
+                      unsigned limit, unsigned *removed);
+/* Those of sessions whose lease is over, likewise: E_QUEUE_EMPTY. */
+int waiters_drop_dead(struct cacheq *cacheq, const struct worker_turn *turn, unsigned limit,
+                      unsigned *removed);
+/* When the first lease ends; UINT64_MAX: no pop waits. */
+uint64_t waiters_lease_end_ms(const struct cacheq *cacheq);
+
+#endif
