@@ -129,7 +129,7 @@ static void driver_on_forward_again(struct driver *driver, const struct peer *fr
 /* ---- full disks -------------------------------------------------------------------------------
  *
  * A leader takes nothing while a voter that answers has no room for it: a majority of full disks
- * would stop them all, and worse than by refusing. */
+ * would stop them all, and worse than by refusing. One that is gone holds nobody up. */
 
 static void driver_on_disk(struct driver *driver, const struct peer *from, struct unpack *body)
 {
@@ -154,7 +154,7 @@ bool driver_others_are_full(const struct driver *driver)
 {
     for (uint32_t i = 0; i < driver->full_count; i++) {
         const struct member *member = members_find(&driver->members, driver->full[i]);
-        if (member && member->voter)
+        if (member && member->voter && driver_is_active(driver, member->id))
             return true;
     }
     return false;

@@ -1,6 +1,8 @@
 /* gateways.c - the conversation with the gateways. */
 #include "procs/raft/gateways.h"
 
+#include <string.h>
+
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -8,6 +10,23 @@
 
 /* ---- what gateways say ------------------------------------------------------------------------
  */
+
+/* A gateway has several, and gets others in time. A refusal from afar names its session only. */
+static bool gateways_has_session(const struct gateways_link *from, uint64_t session)
+{
+    bool has = false;
+    for (unsigned i = 0; i < GATEWAYS_SESSIONS; i++)
+        has |= from->sessions[i] == session;
+    return has;
+}
+
+static void gateways_note_session(struct gateways_link *from, uint64_t session)
+{
+    if (gateways_has_session(from, session))
+        return;
+    from->sessions[from->session_next] = session;
+    from->session_next = (from->session_next + 1) % GATEWAYS_SESSIONS;
+}
 
 static void gateways_on_propose(struct gateways_link *from, struct unpack *body)
 {
@@ -23,6 +42,7 @@ static void gateways_on_propose(struct gateways_link *from, struct unpack *body)
                                            .sequence = entry.sequence};
     /* Without a session nobody would recognise a repetition. */
     if (error == 0 && entry.session != 0) {
+        gateways_note_session(from, entry.session);
         gateways->hooks.propose(gateways->hooks.arg, &origin, propose.entry);
         return;
     }
@@ -107,8 +127,9 @@ static void gateways_tell_leader(const struct gateways_link *to)
 static void gateways_on_up(void *arg, const struct link_peer *peer)
 {
     struct gateways_link *from = arg;
+    (void)peer;
     from->connection++;
-    from->session = peer->start_id;
+    memset(from->sessions, 0, sizeof(from->sessions));
     gateways_tell_leader(from);
 }
 
@@ -146,7 +167,7 @@ void gateways_refuse_session(struct gateways *gateways, const struct msg_refuse 
 {
     for (unsigned i = 0; i < gateways->count; i++) {
         const struct gateways_link *to = &gateways->links[i];
-        if (to->session == refuse->session && link_is_up(to->link))
+        if (gateways_has_session(to, refuse->session) && link_is_up(to->link))
             gateways_check_sent(msg_refuse_send(to->link, refuse));
     }
 }

@@ -27,11 +27,15 @@ struct gateways_options {
     struct gateways_hooks hooks;
 };
 
+#define GATEWAYS_SESSIONS 8
+
 struct gateways_link {
     struct gateways *gateways;
     struct link *link;
     uint32_t connection; /* raised with each */
-    uint64_t session;    /* of the gateway, once it was up */
+    /* Those that it proposed under on this connection; of more the newest count. */
+    uint64_t sessions[GATEWAYS_SESSIONS];
+    unsigned session_next;
 };
 
 struct gateways {
@@ -52,7 +56,7 @@ void gateways_close(struct gateways *gateways);
 void gateways_set_leader(struct gateways *gateways, uint64_t term, bool is_known);
 
 void gateways_refuse(struct gateways *gateways, const struct proposal_origin *origin, int error);
-/* The same, to the gateway of this session, if it is there. */
+/* The same, to the gateway that proposed under this session, if it is there. */
 void gateways_refuse_session(struct gateways *gateways, const struct msg_refuse *refuse);
 /* error: 0 or E_NO_LEADER */
 void gateways_answer(struct gateways *gateways, const struct reads_origin *origin, int error,

@@ -60,3 +60,19 @@ def test_a_full_disk_refuses_writes_at_most_and_takes_them_again(small, role):
     assert [process.pid for process in full.all_processes()] == pids
     client.close()
     work.check()
+
+
+def test_a_full_disk_of_a_node_that_is_gone_refuses_nothing(small):
+    cluster, disk = small
+    full, other = cluster.nodes[1], cluster.nodes[2]
+    client = other.root()
+    if cluster.wait_leader() is full:
+        until(lambda: client.transfer(other.id).status == 200, f"{other.id} leads", 10, 0.2)
+    fill(disk)
+    until(lambda: client.set("k", "1").status == 507, "writes are refused", 10, 0.05)
+    full.kill()
+    until(lambda: client.set("k", "2").status == 200, "the others go on without it", 10, 0.05)
+    os.unlink(disk.path("filler"))
+    full.start()
+    client.close()
+    cluster.wait_equal()

@@ -201,6 +201,30 @@ Test(following, a_refusal_of_the_leader_reaches_the_gateway)
     cr_assert_eq(rig.gateway.refused_sequence, sequence);
 }
 
+Test(following, a_refusal_reaches_the_gateway_under_each_of_its_sessions)
+{
+    cluster_follow();
+    struct buf out;
+    struct entry entry = {
+        .sequence = 1, .part_count = 1, .parts = {{PROC_STORAGE, slice_text("x")}}};
+    buf_init(&out, 1000);
+    for (unsigned i = 1; i <= 3; i++) {
+        entry.session = RIG_SESSION + i;
+        buf_clear(&out);
+        cr_assert_eq(entry_encode(&out, &entry), 0);
+        rig_propose_bytes(buf_slice(&out));
+    }
+    LEAD_WAIT(friend_node.forwards == 3);
+    for (unsigned i = 1; i <= 3; i++) {
+        const struct peer_forward_refused refused = {RIG_SESSION + i, 1, E_STORAGE_FULL};
+        peer_forward_refused_pack(friend_begin(PEER_FORWARD_REFUSED), &refused);
+        friend_end();
+        LEAD_WAIT(rig.gateway.refused == i);
+        cr_assert_eq(rig.gateway.refused_session, RIG_SESSION + i);
+    }
+    buf_fini(&out);
+}
+
 Test(following, gateways_propose_again_when_the_leader_leads_on)
 {
     cluster_follow();
