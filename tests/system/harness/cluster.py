@@ -88,6 +88,10 @@ class Cluster:
         """/admin/cluster as this node answers it; None while it does not."""
         return self.ask(node, "/admin/cluster")
 
+    def term(self, node):
+        """The term that this node is in. As long as it stays, nobody has stood for election."""
+        return until(lambda: self.status(node), f"{node.id} knows the cluster", 10, 0.05)["term"]
+
     def node(self, node_id):
         return next(node for node in self.nodes if node.id == node_id)
 
