@@ -322,7 +322,15 @@ void driver_snapshot_peer_heard(struct driver *driver, struct peer *peer);
 void driver_send_on(struct driver *driver); /* there is another snapshot */
 void driver_ask_for_snapshot(
     struct driver *driver); /* the leader, for one that leads to this log */
+/* To a member: 0: write the elements, then peer_end. E_PEER_DOWN, E_BUSY. */
+int driver_say(struct driver *driver, uint64_t to, enum peer_message number, struct pack **pack,
+               struct peer **peer);
+
+/* driver_state.c */
+struct state_check *driver_state_check_new(struct driver *driver);
 void driver_on_checkpoint(void *arg, enum proc worker, uint64_t index, uint64_t hash);
+void driver_on_state_message(struct driver *driver, uint64_t from, enum peer_message number,
+                             struct unpack *body);
 
 /* driver_start.c */
 /* This node alone is to be a cluster: its id is made durable, and the core begins with it. */

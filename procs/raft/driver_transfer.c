@@ -1,5 +1,4 @@
-/* driver_transfer.c - snapshots between nodes, and whether the nodes' states agree
- * (docs/snapshots.md).
+/* driver_transfer.c - snapshots between nodes (docs/snapshots.md).
  *
  *   1. The leader sends its newest snapshot to whom the core names, for their log has been cut off,
  *      and to whoever asks because it has none that leads to its own log's beginning. Some at a
@@ -7,9 +6,6 @@
  *   2. A follower takes one from the leader of its term. When it is in place the core decides: the
  *      log begins anew behind it, or it is one of what the log holds and is kept beside it, or it
  * is of no use.
- *   3. Every node tells the leader its workers' hashes at checkpoints. Who differs from the
- *      majority throws that worker's state and its own snapshots away, and makes the state anew
- * from its log; if that does not reach back far enough it asks for a snapshot.
  */
 #include <stdlib.h>
 
@@ -24,7 +20,6 @@
 #define DRIVER_RESEND_NS NS_PER_S /* after one that failed; doubles with each ... */
 #define DRIVER_RESEND_DOUBLINGS 6 /* ... so often */
 #define DRIVER_RESEND_DOWN_NS (NS_PER_S / 4)
-#define DRIVER_OPEN_NS (60 * NS_PER_S) /* between two lines on states that differ */
 
 /* ---- who is sent one --------------------------------------------------------------------------
  */
@@ -98,9 +93,8 @@ static void driver_set_sent(struct driver_sending *sending, int error)
 /* ---- what is said -----------------------------------------------------------------------------
  */
 
-/* 0: write the elements, then peer_end. */
-static int driver_say(struct driver *driver, uint64_t to, enum peer_message number,
-                      struct pack **pack, struct peer **peer)
+int driver_say(struct driver *driver, uint64_t to, enum peer_message number, struct pack **pack,
+               struct peer **peer)
 {
     *peer = peers_by_id(driver->peers, to);
     return *peer ? peer_begin(*peer, number, pack) : E_PEER_DOWN;
@@ -426,81 +420,6 @@ static void driver_on_wanted(struct driver *driver, uint64_t from, struct unpack
         snapshots_want(&driver->snapshots); /* it asks again */
 }
 
-/* ---- state hashes -----------------------------------------------------------------------------
- */
-
-/* Rule 3. */
-static void driver_rebuild(struct driver *driver, const struct peer_state_hash *right)
-{
-    if (!apply_rebuild(&driver->apply, right->worker, right->index))
-        return; /* on its way already */
-    LOG_ERROR("state_differs", LOG_STR("worker", proc_name(right->worker)),
-              LOG_U64("index", right->index), LOG_U64("hash_of_majority", right->hash),
-              LOG_STR("reason", "this worker's state is not that of the other nodes; it is thrown "
-                                "away and made anew"));
-    snapshots_distrust(&driver->snapshots);
-}
-
-static void driver_on_state_differs(void *arg, uint64_t id, const struct peer_state_hash *right)
-{
-    struct driver *driver = arg;
-    const struct member *member = members_find(&driver->members, id);
-    struct pack *pack;
-    struct peer *peer;
-    LOG_ERROR("state_of_member_differs", LOG_STR("member", member ? member->name : ""),
-              LOG_STR("worker", proc_name(right->worker)), LOG_U64("index", right->index));
-    if (id == driver->raft_id) {
-        driver_rebuild(driver, right);
-        return;
-    }
-    if (driver_say(driver, id, PEER_STATE_DIFFERS, &pack, &peer) != 0)
-        return; /* the next checkpoint will differ as well */
-    peer_state_hash_pack(pack, right);
-    peer_end(peer);
-}
-
-static void driver_on_state_open(void *arg, const struct peer_state_hash *one,
-                                 const struct peer_state_hash *other)
-{
-    struct driver *driver = arg;
-    uint64_t now_ns = loop_now_ns(driver->loop);
-    if (now_ns < driver->transfers.open_told_ns)
-        return;
-    driver->transfers.open_told_ns = now_ns + DRIVER_OPEN_NS;
-    LOG_ERROR("states_differ", LOG_STR("worker", proc_name(one->worker)),
-              LOG_U64("index", one->index), LOG_U64("hash", one->hash),
-              LOG_U64("other_hash", other->hash),
-              LOG_STR("reason", "nodes differ, and no majority says which one is right"));
-}
-
-void driver_on_checkpoint(void *arg, enum proc worker, uint64_t index, uint64_t hash)
-{
-    struct driver *driver = arg;
-    const struct peer_state_hash state = {worker, index, hash};
-    struct pack *pack;
-    struct peer *leader;
-    if (driver->role == RAFT_LEADER) {
-        state_check_note(driver->transfers.check, &driver->members, driver->raft_id, &state);
-        return;
-    }
-    if (driver_say(driver, driver->leader, PEER_STATE_HASH, &pack, &leader) != 0)
-        return; /* the next one will do */
-    peer_state_hash_pack(pack, &state);
-    peer_end(leader);
-}
-
-static void driver_on_state_message(struct driver *driver, uint64_t from, enum peer_message number,
-                                    struct unpack *body)
-{
-    struct peer_state_hash state;
-    if (peer_state_hash_decode(&state, body) != 0)
-        return;
-    if (number == PEER_STATE_HASH && driver->role == RAFT_LEADER)
-        state_check_note(driver->transfers.check, &driver->members, from, &state);
-    else if (number == PEER_STATE_DIFFERS && from == driver->leader)
-        driver_rebuild(driver, &state);
-}
-
 /* ---- messages ---------------------------------------------------------------------------------
  */
 
@@ -604,9 +523,8 @@ void driver_transfer_init(struct driver *driver)
                                                    .judge = driver_on_offer_judged,
                                                    .received = driver_on_snapshot_received,
                                                    .arg = driver};
-    const struct state_check_hooks check = {driver_on_state_differs, driver_on_state_open, driver};
     transfers->timer = (struct loop_timer){.fire = driver_on_transfer_timer, .arg = driver};
-    transfers->check = state_check_new(&check);
+    transfers->check = driver_state_check_new(driver);
     CHECK(loop_add_runner(driver->loop, driver_on_transfer_turn, driver) == 0);
     snapshot_receive_init(&transfers->receive, driver->skel->paths.snapshots, driver->loop,
                           &receive);
