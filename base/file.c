@@ -13,6 +13,7 @@
 #include "base/path.h"
 
 #define FILE_PIECE_BYTES 4096
+#define FILE_PATH_BYTES (PATH_BYTES + 128) /* a folder of base/path.h, and names in it */
 
 /* Room for all of a file at once, so that no secret is left behind by a buffer that grows. */
 static size_t file_first_piece(int fd)
@@ -88,7 +89,7 @@ static int file_fill(const char *path, struct slice bytes)
 
 static int file_sync_folder_of(const char *path)
 {
-    char folder[PATH_BYTES];
+    char folder[FILE_PATH_BYTES];
     const char *slash = strrchr(path, '/');
     if (!slash)
         return path_sync_folder(".");
@@ -98,7 +99,7 @@ static int file_sync_folder_of(const char *path)
 
 int file_replace(const char *path, struct slice bytes)
 {
-    char fresh[PATH_BYTES];
+    char fresh[FILE_PATH_BYTES];
     if (snprintf(fresh, sizeof(fresh), "%s.new", path) >= (int)sizeof(fresh)) {
         errno = ENAMETOOLONG;
         return E_IO;

@@ -75,11 +75,9 @@ static void peer_append_make_room(struct peer_append *append, uint32_t count)
 /* E_INVALID and the like unless the payload is one of a member list. */
 static int peer_append_take_config(struct peer_append *append, struct slice payload)
 {
-    if (append->config_count == append->config_room) {
-        append->config_room = append->config_room ? append->config_room * 2 : 1;
+    if (append->config_count == append->config_room)
         append->configs =
-            mem_resize(append->configs, append->config_room * sizeof(append->configs[0]));
-    }
+            mem_grow(append->configs, &append->config_room, sizeof(append->configs[0]), 1);
     struct members *members = mem_alloc(sizeof(*members));
     int error = members_decode(members, payload);
     if (!error)

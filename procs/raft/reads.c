@@ -18,11 +18,9 @@ bool reads_add(struct reads *reads, const struct reads_origin *origin)
 {
     if (reads->count == READS_MAX)
         return false;
-    if (reads->count == reads->room) {
-        reads->room = reads->room ? reads->room * 2 : READS_ROOM_MIN;
+    if (reads->count == reads->room)
         reads->questions =
-            mem_resize(reads->questions, reads->room * sizeof(struct reads_question));
-    }
+            mem_grow(reads->questions, &reads->room, sizeof(struct reads_question), READS_ROOM_MIN);
     reads->questions[reads->count++] = (struct reads_question){.origin = *origin};
     return true;
 }

@@ -19,7 +19,8 @@ struct reads_origin {    /* where the answer goes */
 
 struct reads {
     struct reads_question *questions; /* in order of read ids, those not yet asked last */
-    size_t count, room;
+    size_t count;
+    unsigned room;
     size_t asked;     /* how many have a read id */
     uint64_t read_id; /* the last one */
 };

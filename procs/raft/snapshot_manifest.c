@@ -8,6 +8,7 @@
  */
 #include <stdio.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "ipc/pack.h"
@@ -16,17 +17,6 @@
 #define MANIFEST_MAGIC "INSISNP\n"
 #define MANIFEST_MAGIC_BYTES 8
 #define MANIFEST_HEAD_BYTES (MANIFEST_MAGIC_BYTES + 8)
-
-static void manifest_put_u32(uint8_t *at, uint32_t value)
-{
-    for (unsigned i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint32_t manifest_get_u32(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
 
 /* ---- writing ----------------------------------------------------------------------------------
  */
@@ -65,8 +55,8 @@ void snapshot_encode(struct buf *out, const struct snapshot *snapshot)
     size_t begin = out->len;
     buf_init(&body, SNAPSHOT_MANIFEST_BYTES);
     manifest_pack(&body, snapshot);
-    manifest_put_u32(head + MANIFEST_MAGIC_BYTES, SNAPSHOT_VERSION);
-    manifest_put_u32(head + MANIFEST_MAGIC_BYTES + 4, (uint32_t)body.len);
+    bytes_put_u32(head + MANIFEST_MAGIC_BYTES, SNAPSHOT_VERSION);
+    bytes_put_u32(head + MANIFEST_MAGIC_BYTES + 4, (uint32_t)body.len);
     CHECK(buf_append(out, head, sizeof(head)) == 0);
     CHECK(buf_append(out, body.data, body.len) == 0);
     hash_sha256(slice_of(out->data + begin, out->len - begin), sum);
@@ -127,9 +117,9 @@ int snapshot_decode(struct snapshot *snapshot, struct slice bytes)
     hash_sha256(slice_of(head, summed), sum);
     if (memcmp(sum, head + summed, sizeof(sum)) != 0)
         return E_CORRUPT;
-    if (manifest_get_u32(head + MANIFEST_MAGIC_BYTES) != SNAPSHOT_VERSION)
+    if (bytes_get_u32(head + MANIFEST_MAGIC_BYTES) != SNAPSHOT_VERSION)
         return E_VERSION;
-    if (manifest_get_u32(head + MANIFEST_MAGIC_BYTES + 4) != summed - MANIFEST_HEAD_BYTES)
+    if (bytes_get_u32(head + MANIFEST_MAGIC_BYTES + 4) != summed - MANIFEST_HEAD_BYTES)
         return E_CORRUPT;
     struct slice body = slice_of(head + MANIFEST_HEAD_BYTES, summed - MANIFEST_HEAD_BYTES);
     return manifest_unpack(snapshot, body) == 0 ? 0 : E_CORRUPT;

@@ -234,14 +234,6 @@ void wal_flush(struct wal *wal)
         pthread_cond_signal(&wal->work);
 }
 
-size_t wal_queued_bytes(struct wal *wal)
-{
-    pthread_mutex_lock(&wal->mutex);
-    size_t bytes = wal->filling.bytes.len;
-    pthread_mutex_unlock(&wal->mutex);
-    return bytes;
-}
-
 int wal_fd(const struct wal *wal)
 {
     return wal->wake_fd;

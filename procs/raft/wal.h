@@ -68,8 +68,6 @@ void wal_end_write(struct wal *wal);
 
 void wal_flush(struct wal *wal); /* wakes the log's thread if there is work: once a turn */
 
-size_t wal_queued_bytes(struct wal *wal);
-
 struct wal_durable {
     uint64_t write;       /* this write and all before it */
     uint64_t reset_index; /* the last wal_reset that is; 0: none was asked for */

@@ -1,10 +1,10 @@
 /* wal_format.c - encoding and decoding of the log's bytes. */
 #include "procs/raft/wal_format.h"
 
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
 
@@ -14,6 +14,7 @@
 #define WAL_BATCH_MAGIC 0x42574c49u              /* "ILWB" */
 #define WAL_SEAL_MAGIC 0x53574c49u               /* "ILWS" */
 #define WAL_HARD_STATE_BYTES 17
+#define WAL_SPAN_ROOM_MIN 64
 
 enum wal_record_type { WAL_RECORD_ENTRY = 1, WAL_RECORD_HARD_STATE = 2 };
 
@@ -33,32 +34,6 @@ enum {
     AT_CRC = 120
 };
 
-static void put_u32(uint8_t *at, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(at, &value, sizeof(value));
-}
-
-static void put_u64(uint8_t *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof(value));
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof(value));
-    return le32toh(value);
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof(value));
-    return le64toh(value);
-}
-
 /* ---- segment headers --------------------------------------------------------------------------
  */
 
@@ -75,38 +50,39 @@ void wal_encode_segment_header(uint8_t out[WAL_HEADER_BYTES],
                                const struct wal_segment_header *header)
 {
     memset(out, 0, WAL_HEADER_BYTES);
-    put_u64(out, WAL_MAGIC);
-    put_u32(out + AT_VERSION, WAL_VERSION);
-    put_u32(out + AT_GROUP, WAL_GROUP);
+    bytes_put_u64(out, WAL_MAGIC);
+    bytes_put_u32(out + AT_VERSION, WAL_VERSION);
+    bytes_put_u32(out + AT_GROUP, WAL_GROUP);
     memcpy(out + AT_CLUSTER, header->identity.cluster, WAL_CLUSTER_BYTES);
     memcpy(out + AT_NODE, header->identity.node, SHA256_BYTES);
-    put_u64(out + AT_SEQUENCE, header->sequence);
-    put_u64(out + AT_SALT, header->salt);
-    put_u64(out + AT_TERM, header->term);
-    put_u64(out + AT_VOTE, header->vote);
-    put_u64(out + AT_FIRST_BATCH, header->first_batch);
-    put_u64(out + AT_RAFT_ID, header->identity.raft_id);
-    put_u64(out + AT_SEGMENT_BYTES, header->segment_bytes);
-    put_u32(out + AT_CRC, wal_header_crc(out));
+    bytes_put_u64(out + AT_SEQUENCE, header->sequence);
+    bytes_put_u64(out + AT_SALT, header->salt);
+    bytes_put_u64(out + AT_TERM, header->term);
+    bytes_put_u64(out + AT_VOTE, header->vote);
+    bytes_put_u64(out + AT_FIRST_BATCH, header->first_batch);
+    bytes_put_u64(out + AT_RAFT_ID, header->identity.raft_id);
+    bytes_put_u64(out + AT_SEGMENT_BYTES, header->segment_bytes);
+    bytes_put_u32(out + AT_CRC, wal_header_crc(out));
 }
 
 int wal_decode_segment_header(struct wal_segment_header *header,
                               const uint8_t bytes[WAL_HEADER_BYTES])
 {
     *header = (struct wal_segment_header){0};
-    if (get_u64(bytes) != WAL_MAGIC || get_u32(bytes + AT_CRC) != wal_header_crc(bytes))
+    if (bytes_get_u64(bytes) != WAL_MAGIC || bytes_get_u32(bytes + AT_CRC) != wal_header_crc(bytes))
         return E_CORRUPT;
-    if (get_u32(bytes + AT_VERSION) != WAL_VERSION || get_u32(bytes + AT_GROUP) != WAL_GROUP)
+    if (bytes_get_u32(bytes + AT_VERSION) != WAL_VERSION ||
+        bytes_get_u32(bytes + AT_GROUP) != WAL_GROUP)
         return E_VERSION;
     memcpy(header->identity.cluster, bytes + AT_CLUSTER, WAL_CLUSTER_BYTES);
     memcpy(header->identity.node, bytes + AT_NODE, SHA256_BYTES);
-    header->identity.raft_id = get_u64(bytes + AT_RAFT_ID);
-    header->sequence = get_u64(bytes + AT_SEQUENCE);
-    header->salt = get_u64(bytes + AT_SALT);
-    header->term = get_u64(bytes + AT_TERM);
-    header->vote = get_u64(bytes + AT_VOTE);
-    header->first_batch = get_u64(bytes + AT_FIRST_BATCH);
-    header->segment_bytes = get_u64(bytes + AT_SEGMENT_BYTES);
+    header->identity.raft_id = bytes_get_u64(bytes + AT_RAFT_ID);
+    header->sequence = bytes_get_u64(bytes + AT_SEQUENCE);
+    header->salt = bytes_get_u64(bytes + AT_SALT);
+    header->term = bytes_get_u64(bytes + AT_TERM);
+    header->vote = bytes_get_u64(bytes + AT_VOTE);
+    header->first_batch = bytes_get_u64(bytes + AT_FIRST_BATCH);
+    header->segment_bytes = bytes_get_u64(bytes + AT_SEGMENT_BYTES);
     return 0;
 }
 
@@ -117,27 +93,27 @@ int wal_decode_segment_header(struct wal_segment_header *header,
 void wal_encode_batch_header(uint8_t out[WAL_BATCH_HEADER_BYTES], uint64_t salt,
                              const struct wal_batch_header *header)
 {
-    put_u32(out, header->kind == WAL_BATCH_SEAL ? WAL_SEAL_MAGIC : WAL_BATCH_MAGIC);
-    put_u32(out + 4, header->payload_bytes);
-    put_u64(out + 8, header->number);
-    put_u64(out + 16, header->number - 1); /* everything before this batch is durable */
-    put_u64(out + 24, salt);
-    put_u32(out + 32, header->payload_crc);
-    put_u32(out + 36, hash_crc32c(0, out, 36));
+    bytes_put_u32(out, header->kind == WAL_BATCH_SEAL ? WAL_SEAL_MAGIC : WAL_BATCH_MAGIC);
+    bytes_put_u32(out + 4, header->payload_bytes);
+    bytes_put_u64(out + 8, header->number);
+    bytes_put_u64(out + 16, header->number - 1); /* everything before this batch is durable */
+    bytes_put_u64(out + 24, salt);
+    bytes_put_u32(out + 32, header->payload_crc);
+    bytes_put_u32(out + 36, hash_crc32c(0, out, 36));
 }
 
 bool wal_decode_batch_header(struct wal_batch_header *header, uint64_t salt,
                              const uint8_t bytes[WAL_BATCH_HEADER_BYTES])
 {
-    uint32_t magic = get_u32(bytes);
-    if ((magic != WAL_BATCH_MAGIC && magic != WAL_SEAL_MAGIC) || get_u64(bytes + 24) != salt ||
-        get_u32(bytes + 36) != hash_crc32c(0, bytes, 36))
+    uint32_t magic = bytes_get_u32(bytes);
+    if ((magic != WAL_BATCH_MAGIC && magic != WAL_SEAL_MAGIC) ||
+        bytes_get_u64(bytes + 24) != salt || bytes_get_u32(bytes + 36) != hash_crc32c(0, bytes, 36))
         return false;
     header->kind = magic == WAL_SEAL_MAGIC ? WAL_BATCH_SEAL : WAL_BATCH_RECORDS;
-    header->payload_bytes = get_u32(bytes + 4);
-    header->number = get_u64(bytes + 8);
-    header->payload_crc = get_u32(bytes + 32);
-    return header->number > 0 && get_u64(bytes + 16) == header->number - 1 &&
+    header->payload_bytes = bytes_get_u32(bytes + 4);
+    header->number = bytes_get_u64(bytes + 8);
+    header->payload_crc = bytes_get_u32(bytes + 32);
+    return header->number > 0 && bytes_get_u64(bytes + 16) == header->number - 1 &&
            (header->kind == WAL_BATCH_RECORDS || header->payload_bytes == 0);
 }
 
@@ -172,9 +148,9 @@ int wal_encode_entry(struct buf *out, const struct wal_entry *entry)
         return E_TOO_LARGE;
     at[0] = WAL_RECORD_ENTRY;
     at[1] = (uint8_t)entry->kind;
-    put_u64(at + 2, entry->index);
-    put_u64(at + 10, entry->term);
-    put_u32(at + 18, (uint32_t)len);
+    bytes_put_u64(at + 2, entry->index);
+    bytes_put_u64(at + 10, entry->term);
+    bytes_put_u32(at + 18, (uint32_t)len);
     if (len > 0)
         memcpy(at + WAL_ENTRY_HEAD_BYTES, entry->payload.data, len);
     out->len += WAL_ENTRY_HEAD_BYTES + len;
@@ -188,8 +164,8 @@ int wal_encode_hard_state(struct buf *out, uint64_t term, uint64_t vote)
     if (!at)
         return E_TOO_LARGE;
     at[0] = WAL_RECORD_HARD_STATE;
-    put_u64(at + 1, term);
-    put_u64(at + 9, vote);
+    bytes_put_u64(at + 1, term);
+    bytes_put_u64(at + 9, vote);
     out->len += WAL_HARD_STATE_BYTES;
     return 0;
 }
@@ -205,10 +181,8 @@ static int wal_span_add(struct wal_span *span, const struct wal_entry *entry)
     }
     if (span->count > 0 && entry->index != span->entries[span->count - 1].index + 1)
         return E_CORRUPT;
-    if (span->count == span->room) {
-        span->room = span->room ? span->room * 2 : 64;
-        span->entries = mem_resize(span->entries, span->room * sizeof(*entry));
-    }
+    if (span->count == span->room)
+        span->entries = mem_grow(span->entries, &span->room, sizeof(*entry), WAL_SPAN_ROOM_MIN);
     span->entries[span->count++] = *entry;
     return 0;
 }
@@ -219,16 +193,16 @@ static size_t wal_span_take(struct wal_span *span, struct slice payload)
     const uint8_t *at = payload.data;
     if (at[0] == WAL_RECORD_HARD_STATE && payload.len >= WAL_HARD_STATE_BYTES) {
         span->has_hard_state = true;
-        span->term = get_u64(at + 1);
-        span->vote = get_u64(at + 9);
+        span->term = bytes_get_u64(at + 1);
+        span->vote = bytes_get_u64(at + 9);
         return WAL_HARD_STATE_BYTES;
     }
     if (at[0] != WAL_RECORD_ENTRY || payload.len < WAL_ENTRY_HEAD_BYTES)
         return 0;
-    const struct wal_entry entry = {.index = get_u64(at + 2),
-                                    .term = get_u64(at + 10),
+    const struct wal_entry entry = {.index = bytes_get_u64(at + 2),
+                                    .term = bytes_get_u64(at + 10),
                                     .kind = (enum wal_entry_kind)at[1],
-                                    .payload = {at + WAL_ENTRY_HEAD_BYTES, get_u32(at + 18)}};
+                                    .payload = {at + WAL_ENTRY_HEAD_BYTES, bytes_get_u32(at + 18)}};
     if (entry.payload.len > payload.len - WAL_ENTRY_HEAD_BYTES || wal_span_add(span, &entry) != 0)
         return 0;
     return WAL_ENTRY_HEAD_BYTES + entry.payload.len;
@@ -260,28 +234,28 @@ void wal_span_fini(struct wal_span *span)
 void wal_encode_identity(uint8_t out[WAL_IDENTITY_BYTES], const struct wal_identity *identity)
 {
     memset(out, 0, WAL_IDENTITY_BYTES);
-    put_u64(out, WAL_IDENTITY_MAGIC);
-    put_u32(out + 8, WAL_VERSION);
-    put_u32(out + 12, identity->founder ? 1 : 0);
+    bytes_put_u64(out, WAL_IDENTITY_MAGIC);
+    bytes_put_u32(out + 8, WAL_VERSION);
+    bytes_put_u32(out + 12, identity->founder ? 1 : 0);
     memcpy(out + 16, identity->cluster, WAL_CLUSTER_BYTES);
     memcpy(out + 32, identity->node, SHA256_BYTES);
-    put_u64(out + 64, identity->raft_id);
-    put_u32(out + WAL_IDENTITY_BYTES - 4, hash_crc32c(0, out, WAL_IDENTITY_BYTES - 4));
+    bytes_put_u64(out + 64, identity->raft_id);
+    bytes_put_u32(out + WAL_IDENTITY_BYTES - 4, hash_crc32c(0, out, WAL_IDENTITY_BYTES - 4));
 }
 
 int wal_decode_identity(struct wal_identity *identity, struct slice bytes)
 {
     const uint8_t *at = bytes.data;
     *identity = (struct wal_identity){0};
-    if (bytes.len != WAL_IDENTITY_BYTES || get_u64(at) != WAL_IDENTITY_MAGIC ||
-        get_u32(at + WAL_IDENTITY_BYTES - 4) != hash_crc32c(0, at, WAL_IDENTITY_BYTES - 4))
+    if (bytes.len != WAL_IDENTITY_BYTES || bytes_get_u64(at) != WAL_IDENTITY_MAGIC ||
+        bytes_get_u32(at + WAL_IDENTITY_BYTES - 4) != hash_crc32c(0, at, WAL_IDENTITY_BYTES - 4))
         return E_CORRUPT;
-    if (get_u32(at + 8) != WAL_VERSION)
+    if (bytes_get_u32(at + 8) != WAL_VERSION)
         return E_VERSION;
-    identity->founder = get_u32(at + 12) == 1;
+    identity->founder = bytes_get_u32(at + 12) == 1;
     memcpy(identity->cluster, at + 16, WAL_CLUSTER_BYTES);
     memcpy(identity->node, at + 32, SHA256_BYTES);
-    identity->raft_id = get_u64(at + 64);
+    identity->raft_id = bytes_get_u64(at + 64);
     return identity->raft_id != 0 ? 0 : E_CORRUPT;
 }
 
@@ -290,28 +264,28 @@ int wal_decode_identity(struct wal_identity *identity, struct slice bytes)
 void wal_encode_floor(uint8_t out[WAL_FLOOR_BYTES], const struct wal_floor *floor, uint64_t raft_id)
 {
     memset(out, 0, WAL_FLOOR_BYTES);
-    put_u64(out, WAL_FLOOR_MAGIC);
-    put_u32(out + 8, WAL_VERSION);
-    put_u64(out + 16, raft_id);
-    put_u64(out + 24, floor->first_sequence);
-    put_u64(out + 32, floor->base_index);
-    put_u64(out + 40, floor->base_term);
-    put_u32(out + WAL_FLOOR_BYTES - 4, hash_crc32c(0, out, WAL_FLOOR_BYTES - 4));
+    bytes_put_u64(out, WAL_FLOOR_MAGIC);
+    bytes_put_u32(out + 8, WAL_VERSION);
+    bytes_put_u64(out + 16, raft_id);
+    bytes_put_u64(out + 24, floor->first_sequence);
+    bytes_put_u64(out + 32, floor->base_index);
+    bytes_put_u64(out + 40, floor->base_term);
+    bytes_put_u32(out + WAL_FLOOR_BYTES - 4, hash_crc32c(0, out, WAL_FLOOR_BYTES - 4));
 }
 
 int wal_decode_floor(struct wal_floor *floor, uint64_t raft_id, struct slice bytes)
 {
     const uint8_t *at = bytes.data;
     *floor = (struct wal_floor){0};
-    if (bytes.len != WAL_FLOOR_BYTES || get_u64(at) != WAL_FLOOR_MAGIC ||
-        get_u32(at + WAL_FLOOR_BYTES - 4) != hash_crc32c(0, at, WAL_FLOOR_BYTES - 4))
+    if (bytes.len != WAL_FLOOR_BYTES || bytes_get_u64(at) != WAL_FLOOR_MAGIC ||
+        bytes_get_u32(at + WAL_FLOOR_BYTES - 4) != hash_crc32c(0, at, WAL_FLOOR_BYTES - 4))
         return E_CORRUPT;
-    if (get_u32(at + 8) != WAL_VERSION)
+    if (bytes_get_u32(at + 8) != WAL_VERSION)
         return E_VERSION;
-    if (get_u64(at + 16) != raft_id)
+    if (bytes_get_u64(at + 16) != raft_id)
         return E_FOREIGN;
-    floor->first_sequence = get_u64(at + 24);
-    floor->base_index = get_u64(at + 32);
-    floor->base_term = get_u64(at + 40);
+    floor->first_sequence = bytes_get_u64(at + 24);
+    floor->base_index = bytes_get_u64(at + 32);
+    floor->base_term = bytes_get_u64(at + 40);
     return floor->first_sequence > 0 ? 0 : E_CORRUPT;
 }

@@ -67,7 +67,8 @@ struct wal_entry {
  * it and all that followed. */
 struct wal_span {
     struct wal_entry *entries; /* indexes without gaps; payloads borrowed from the batch */
-    size_t count, room;
+    size_t count;
+    unsigned room;
     bool has_hard_state;
     uint64_t term, vote; /* the last hard state */
 };

@@ -6,14 +6,14 @@
 
 #include "base/check.h"
 
+#define INDEX_ROOM_MIN 64
+
 static void wal_index_add(struct wal_index *index, const struct wal_place *place)
 {
     while (index->count > 0 && index->places[index->count - 1].first_index >= place->first_index)
         index->count--;
-    if (index->count == index->room) {
-        index->room = index->room ? index->room * 2 : 64;
-        index->places = mem_resize(index->places, index->room * sizeof(*place));
-    }
+    if (index->count == index->room)
+        index->places = mem_grow(index->places, &index->room, sizeof(*place), INDEX_ROOM_MIN);
     index->places[index->count++] = *place;
     index->noted = *place;
 }

@@ -22,7 +22,8 @@ struct wal_place {
 
 struct wal_index {
     struct wal_place *places;
-    size_t count, room;
+    size_t count;
+    unsigned room;
     struct wal_place noted; /* the newest place, also when it was dropped since */
     uint64_t last_index;    /* of the newest batch */
 };

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/token.h"
 #include "procs/raft/wal_segment.h"
@@ -28,7 +29,7 @@ static int wal_meta_store(const char *folder, const char *file, struct slice byt
 {
     char path[WAL_NAME_BYTES];
     wal_meta_name(path, folder, file);
-    if (wal_replace_file(folder, path, bytes) == 0)
+    if (file_replace(path, bytes) == 0)
         return 0;
     return wal_meta_refuse(path, E_IO, log_errno_text(errno));
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "procs/raft/wal_meta.h"
 
@@ -236,8 +237,7 @@ static int recover_settle(struct recover *recover, bool is_last)
     if (is_last && !recover->is_sealed)
         recover->out->torn_bytes = torn = recover_zero_tail(recover);
     if (mended) {
-        error = wal_replace_file(recover->options->folder, recover->path,
-                                 slice_of(file->data, file->len));
+        error = file_replace(recover->path, slice_of(file->data, file->len));
         return error ? recover_refuse_io(recover) : 0;
     }
     if (!is_last)

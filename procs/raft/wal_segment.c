@@ -15,6 +15,7 @@
 #include "base/error.h"
 
 #define WAL_DIRECT_ALIGN 4096
+#define WAL_LIST_ROOM_MIN 64
 #define WAL_READ_BYTES (1u << 30) /* of one system call */
 
 void wal_segment_name(char out[WAL_NAME_BYTES], const char *folder, uint64_t sequence)
@@ -38,7 +39,7 @@ static int wal_compare_sequences(const void *a, const void *b)
 
 int wal_list_segments(const char *folder, uint64_t **out, size_t *count)
 {
-    size_t room = 0;
+    unsigned room = 0;
     *out = NULL;
     *count = 0;
     DIR *dir = opendir(folder);
@@ -49,10 +50,8 @@ int wal_list_segments(const char *folder, uint64_t **out, size_t *count)
         uint64_t sequence = strtoull(entry->d_name, &end, 16);
         if (end != entry->d_name + 16 || strcmp(end, ".log") != 0)
             continue;
-        if (*count == room) {
-            room = room ? room * 2 : 64;
-            *out = mem_resize(*out, room * sizeof(**out));
-        }
+        if (*count == room)
+            *out = mem_grow(*out, &room, sizeof(**out), WAL_LIST_ROOM_MIN);
         (*out)[(*count)++] = sequence;
     }
     closedir(dir);
@@ -149,19 +148,6 @@ int wal_use_prepared(const char *folder, uint64_t sequence)
     wal_prepared_name(prepared, folder);
     wal_segment_name(name, folder, sequence);
     return rename(prepared, name) == 0 ? path_sync_folder(folder) : E_IO;
-}
-
-int wal_replace_file(const char *folder, const char *path, struct slice bytes)
-{
-    char fresh[WAL_NAME_BYTES + 8];
-    snprintf(fresh, sizeof(fresh), "%s.new", path);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return E_IO;
-    int error = wal_close_synced(fd, wal_write_all(fd, bytes.data, bytes.len));
-    if (!error && rename(fresh, path) != 0)
-        error = E_IO;
-    return error ? E_IO : path_sync_folder(folder);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------

@@ -41,8 +41,4 @@ struct wal_file { /* a file in memory of its own */
 int wal_file_read(struct wal_file *file, const char *path, bool from_device);
 void wal_file_free(struct wal_file *file);
 
-/* Puts a file with these bytes in the place of path: new file, sync, rename, sync of the folder. A
- * crash leaves the old one or the new one. E_IO with errno. */
-int wal_replace_file(const char *folder, const char *path, struct slice bytes);
-
 #endif
