@@ -39,6 +39,11 @@ static const struct clock_sample *clock_sync_best(const struct clock_sync *sync,
     return best;
 }
 
+static int64_t clock_sync_nearest(int64_t value, int64_t least, int64_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
 int64_t clock_sync_offset_ms(const struct clock_sync *sync, uint64_t now_ns, bool is_shown,
                              int64_t shown_ms)
 {
@@ -46,6 +51,9 @@ int64_t clock_sync_offset_ms(const struct clock_sync *sync, uint64_t now_ns, boo
     const struct clock_sample *best = clock_sync_best(sync, now_ns);
     CHECK(best);
     int64_t offset_ms = best->offset_ns / ms - (best->offset_ns % ms < 0);
+    int64_t doubt_ms = (int64_t)(best->trip_ns / 2) / ms;
+    if (is_shown && doubt_ms >= CLOCK_SYNC_DOUBT_MS)
+        offset_ms = clock_sync_nearest(shown_ms, offset_ms - doubt_ms, offset_ms + doubt_ms);
     if (!is_shown || offset_ms >= shown_ms || shown_ms - offset_ms <= CLOCK_SYNC_BACK_MS)
         return offset_ms;
     return shown_ms - CLOCK_SYNC_BACK_MS;

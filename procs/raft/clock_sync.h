@@ -6,6 +6,8 @@
  * counts.
  *   2. What is shown goes forward at once, and back by at most CLOCK_SYNC_BACK_MS per answer: a
  *      reader never sees it run backwards (shm/board.h), so for that long it stands still.
+ *   3. An answer that was on its way for long says little, and after a change of leaders it may be
+ * the only one. It moves what is shown only as far as it proves that wrong.
  *
  * Pure: times are handed in.
  */
@@ -18,6 +20,7 @@
 #define CLOCK_SYNC_KEEP_NS 30000000000ull
 #define CLOCK_SYNC_SAMPLES 32
 #define CLOCK_SYNC_BACK_MS 50
+#define CLOCK_SYNC_DOUBT_MS 50 /* half of a round trip from which on rule 3 holds */
 
 struct clock_sample {
     uint64_t heard_ns; /* boot time of the answer */

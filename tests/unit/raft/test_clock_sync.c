@@ -59,6 +59,15 @@ Test(clock_sync, it_is_shown_forward_at_once_and_back_in_steps)
     cr_assert_eq(clock_sync_offset_ms(&sync_, now_ns, true, 1000200), 1000200 - CLOCK_SYNC_BACK_MS);
 }
 
+Test(clock_sync, a_slow_answer_moves_what_is_shown_only_as_far_as_it_proves_it_wrong)
+{
+    uint64_t now_ns = ask(10 * S, 3 * S, 0, (int64_t)(1000 * S)); /* looks 1.5 s later */
+    cr_assert_eq(clock_sync_offset_ms(&sync_, now_ns, true, 1000000), 1000000);
+    cr_assert_eq(clock_sync_offset_ms(&sync_, now_ns, true, 990000), 1000000);
+    cr_assert_eq(clock_sync_offset_ms(&sync_, now_ns, true, 1004000), 1004000 - CLOCK_SYNC_BACK_MS);
+    cr_assert_eq(clock_sync_offset_ms(&sync_, now_ns, false, 0), 1001500);
+}
+
 Test(clock_sync, what_cannot_be_is_no_answer)
 {
     cr_assert_not(clock_sync_note(&sync_, 11 * S, 10 * S, 5 * S));
