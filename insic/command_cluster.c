@@ -67,28 +67,6 @@ int command_transfer(struct client *client, char *const *arguments, unsigned cou
     return cluster_change(client, "/admin/cluster/transfer", arguments[0]);
 }
 
-static int cluster_compare(const void *a, const void *b)
-{
-    const char *a_id = json_string_value(json_object_get(*(json_t *const *)a, "id"));
-    const char *b_id = json_string_value(json_object_get(*(json_t *const *)b, "id"));
-    return strcmp(a_id ? a_id : "", b_id ? b_id : "");
-}
-
-/* The members by their ids; the caller's. */
-static json_t *cluster_sorted(const json_t *list)
-{
-    size_t count = json_array_size(list);
-    json_t *sorted = json_array();
-    json_t **rows = mem_alloc((count + 1) * sizeof(json_t *));
-    for (size_t i = 0; i < count; i++)
-        rows[i] = json_array_get(list, i);
-    qsort(rows, count, sizeof(json_t *), cluster_compare);
-    for (size_t i = 0; i < count; i++)
-        CHECK(json_array_append(sorted, rows[i]) == 0);
-    free(rows);
-    return sorted;
-}
-
 static int cluster_print(const json_t *answer)
 {
     static const char *const members[] = {"id",    "raft_address", "http_address", "role",
@@ -100,9 +78,7 @@ static int cluster_print(const json_t *answer)
     const char *node = json_string_value(json_object_get(json_object_get(answer, "node"), "id"));
     if (!json_is_array(list) || !leader || !node)
         return client_refuse_answer();
-    json_t *sorted = cluster_sorted(list);
-    print_table(stdout, sorted, members, titles);
-    json_decref(sorted);
+    print_table(stdout, list, members, titles);
     if (!leader[0])
         print_note("No leader is known; this is what %s knows by itself.", node);
     return 0;

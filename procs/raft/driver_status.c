@@ -68,7 +68,7 @@ static int driver_compare_members(const void *left, const void *right)
 static void driver_show_members(const struct driver *driver, struct peer_status *status)
 {
     struct raft_peer_status peers[RAFT_MEMBERS_MAX];
-    const struct member *sorted[RAFT_MEMBERS_MAX];
+    const struct member *sorted[RAFT_MEMBERS_MAX] = {NULL};
     bool leads = driver->role == RAFT_LEADER;
     uint32_t count = leads ? raft_peers(driver->raft, driver_now_ns(driver), peers) : 0;
     status->term = driver->term;
