@@ -33,7 +33,7 @@ fakes: $(BUILD)/tests/insid $(FAKES)
 
 # ---- unit tests: one Criterion program per layer, linked with that layer and what is below it --
 UNITS := $(addprefix $(BUILD)/tests/unit-,\
-	base ipc shm core raft worker storage gateway supervisor insic)
+	base ipc shm core raft worker storage cacheq gateway supervisor insic)
 # unit(name, sources of the tested layer, our libraries, the system's)
 unit = $(call program,$(BUILD)/tests/unit-$(1),$(call unit_src,$(1)) $(2),$(3),-lcriterion $(4))
 unit_src = $(call src,tests/unit/$(1)) $(call src,tests/unit/lib)
@@ -44,6 +44,7 @@ $(eval $(call unit,core,,$(LIB_CORE) $(LIB_BASE),$(SYS_BASE)))
 $(eval $(call unit,raft,$(call without_main,$(RAFT_SRC)),$(OWN_RAFT),$(SYS_RAFT)))
 $(eval $(call unit,worker,,$(OWN_STATE),$(SYS_STATE)))
 $(eval $(call unit,storage,$(call without_main,$(STORAGE_SRC)),$(OWN_STATE),$(SYS_STATE)))
+$(eval $(call unit,cacheq,$(call without_main,$(CACHEQ_SRC)),$(OWN_STATE),$(SYS_STATE)))
 $(eval $(call unit,gateway,$(call without_main,$(GATEWAY_SRC)),$(OWN_GATEWAY),$(SYS_GATEWAY)))
 $(eval $(call unit,supervisor,$(call without_main,$(INSID_ALL)),$(OWN_INSID),$(SYS_BASE)))
 $(eval $(call unit,insic,$(call without_main,$(INSIC_SRC)),$(OWN_INSIC),$(SYS_INSIC)))
