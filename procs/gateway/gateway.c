@@ -39,10 +39,22 @@ static int gateway_send_recall(void *arg, enum proc worker, uint64_t session, ui
     return msg_recall_send(links_find(arg, worker), &msg);
 }
 
+/* Each worker's reads number their questions; raft sees them all. */
+static uint64_t gateway_question_id(uint64_t question, enum proc worker)
+{
+    return question * PROC_WORKER_COUNT + PROC_WORKER_SLOT(worker);
+}
+
+void gateway_on_answer(struct gateway *gateway, uint64_t id, int error, uint64_t index)
+{
+    reads_on_answer(gateway->views[id % PROC_WORKER_COUNT].reads, id / PROC_WORKER_COUNT, error,
+                    index);
+}
+
 static int gateway_send_question(void *arg, uint64_t question)
 {
     const struct gateway_view *view = arg;
-    const struct msg_read_index msg = {question};
+    const struct msg_read_index msg = {gateway_question_id(question, view->worker)};
     return msg_read_index_send(links_find(view->gateway, PROC_RAFT), &msg);
 }
 
@@ -51,6 +63,11 @@ static int gateway_send_await(void *arg, uint64_t index)
     const struct gateway_view *view = arg;
     const struct msg_wait_applied msg = {index};
     return msg_wait_applied_send(links_find(view->gateway, view->worker), &msg);
+}
+
+static void gateway_begin_session(void *arg, uint64_t session)
+{
+    links_tell_session(arg, session);
 }
 
 static int gateway_send_cluster_ask(void *arg, const struct msg_cluster_ask *msg)
@@ -74,7 +91,7 @@ static void gateway_renew_session(struct gateway *gateway)
         token_random(&session, sizeof(session));
     } while (session == 0);
     inflight_renew(gateway->inflight, session);
-    links_tell_session(gateway);
+    links_tell_session(gateway, session);
 }
 
 static void gateway_on_writes_timer(void *arg)
@@ -88,7 +105,14 @@ static void gateway_on_writes_timer(void *arg)
 static void gateway_on_reads_timer(void *arg)
 {
     struct gateway *gateway = arg;
-    reads_tick(gateway->reads);
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
+        reads_tick(gateway->views[i].reads);
+}
+
+static void gateway_on_pops_timer(void *arg)
+{
+    struct gateway *gateway = arg;
+    pops_tick(gateway->pops);
 }
 
 static void gateway_on_asks_timer(void *arg)
@@ -99,7 +123,8 @@ static void gateway_on_asks_timer(void *arg)
 
 static void gateway_end_turn(struct gateway *gateway)
 {
-    reads_flush(gateway->reads);
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
+        reads_flush(gateway->views[i].reads);
     links_flush(gateway);
     http_end_turn(gateway);
     buf_clear(&gateway->answer);
@@ -109,8 +134,10 @@ static void gateway_end_turn(struct gateway *gateway)
     timer_set_by(&gateway->writes_timer, inflight_wants_renewal(gateway->inflight)
                                              ? 0
                                              : inflight_due_ns(gateway->inflight));
-    timer_set_by(&gateway->reads_timer, reads_due_ns(gateway->reads));
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
+        timer_set_by(&gateway->reads_timer, reads_due_ns(gateway->views[i].reads));
     timer_set_by(&gateway->asks_timer, asks_due_ns(&gateway->asks));
+    timer_set_by(&gateway->pops_timer, pops_due_ns(gateway->pops));
     timers_arm(gateway->timers);
 }
 
@@ -119,7 +146,9 @@ static void gateway_end_turn(struct gateway *gateway)
 
 static void gateway_on_stop(void *arg)
 {
-    http_stop(arg);
+    struct gateway *gateway = arg;
+    pops_stop(gateway->pops);
+    http_stop(gateway);
 }
 
 static void gateway_on_reload(void *arg)
@@ -198,12 +227,16 @@ static void gateway_open_tables(struct gateway *gateway)
                                    .change = gateway_send_change,
                                    .now_ns = gateway_now,
                                    .arg = gateway};
+    const struct pops_wire pops = {
+        .writes = writes, .begin_session = gateway_begin_session, .arg = gateway};
     gateway->inflight = inflight_new(gateway->skel.start_id, &writes);
+    gateway->pops = pops_new(&pops);
     asks_init(&gateway->asks, &asks);
     gateway_open_views(gateway);
     timers_add(gateway->timers, &gateway->writes_timer, gateway_on_writes_timer, gateway);
     timers_add(gateway->timers, &gateway->reads_timer, gateway_on_reads_timer, gateway);
     timers_add(gateway->timers, &gateway->asks_timer, gateway_on_asks_timer, gateway);
+    timers_add(gateway->timers, &gateway->pops_timer, gateway_on_pops_timer, gateway);
 }
 
 static void gateway_start(struct gateway *gateway, int argc, char **argv)

@@ -14,6 +14,7 @@
 #include "procs/gateway/http.h"
 #include "procs/gateway/inflight.h"
 #include "procs/gateway/links.h"
+#include "procs/gateway/pops.h"
 #include "procs/gateway/read.h"
 #include "procs/gateway/timers.h"
 #include "procs/skel/skel.h"
@@ -29,13 +30,14 @@ struct gateway {
     struct skel skel;
     h2o_loop_t *loop;
     struct timers *timers;
-    struct timer writes_timer, reads_timer, asks_timer;
+    struct timer writes_timer, reads_timer, asks_timer, pops_timer;
     struct board *board;
     struct rate *rate;
     struct auth auth;
-    struct inflight *inflight;
+    struct inflight *inflight; /* all writes, but for pops that wait */
+    struct pops *pops;
     struct gateway_view views[PROC_WORKER_COUNT];
-    struct reads *reads; /* the storage worker's: what requests read and wait for */
+    struct reads *reads; /* the storage worker's: tokens, values, atomics */
     struct asks asks;
     struct links links;
     struct http http;
@@ -43,6 +45,9 @@ struct gateway {
     struct buf command;  /* where a command is encoded, one at a time */
     uint64_t started_ns; /* boot time at which the node was started */
 };
+
+/* Raft's answer to a question of a read, to the reads that asked it. */
+void gateway_on_answer(struct gateway *gateway, uint64_t id, int error, uint64_t index);
 
 /* The whole life of the process. Does not return. */
 _Noreturn void gateway_run(int argc, char **argv);

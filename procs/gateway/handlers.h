@@ -18,6 +18,31 @@ void values_delete(struct request *request);
 void values_batchset(struct request *request);
 void values_batchdelete(struct request *request);
 
+/* h_cache.c */
+int cache_look(struct request *request, struct map *map, MDB_txn *txn);
+int cache_iterate(struct request *request, struct map *map, MDB_txn *txn);
+void cache_set(struct request *request);
+void cache_setnx(struct request *request);
+void cache_cas(struct request *request);
+void cache_delete(struct request *request);
+
+/* h_atomics.c */
+int atomics_get(struct request *request, struct map *map, MDB_txn *txn);
+void atomics_new(struct request *request);
+void atomics_add(struct request *request);
+void atomics_added(struct request *request, const struct inflight_outcome *outcome);
+void atomics_delete(struct request *request);
+
+/* h_queues.c */
+int queues_length(struct request *request, struct map *map, MDB_txn *txn);
+int queues_peek(struct request *request, struct map *map, MDB_txn *txn);
+void queues_new(struct request *request);
+void queues_delete(struct request *request);
+void queues_push(struct request *request);
+void queues_pushed(struct request *request, const struct inflight_outcome *outcome);
+void queues_pop(struct request *request);
+void queues_popped(struct request *request, const struct inflight_outcome *outcome);
+
 /* h_admin.c */
 void admin_create(struct request *request);
 void admin_created(struct request *request, const struct inflight_outcome *outcome);

@@ -89,11 +89,27 @@ void http_end_turn(struct gateway *gateway)
     gateway->http.turn_connection = 0;
 }
 
-/* Something came, or the client left: nothing that the waiting request could use. */
+struct http_connection {
+    struct gateway *gateway;
+    SSL_CTX *ssl; /* held: h2o looks at it only when a client begins to speak, which may be after a
+                     reload; NULL: clear text */
+};
+
+/* Something came, or the client left: nothing that the waiting request could use, but a pop must
+ * not take an item for somebody who is gone. */
 static void http_on_ready_while_awaiting(h2o_socket_t *socket, const char *error)
 {
+    const struct http_connection *connection = socket->on_close.data;
     (void)error;
     h2o_socket_read_stop(socket);
+    if (pops_count(connection->gateway->pops) > 0)
+        timer_set_by(&connection->gateway->http.left_timer, 0);
+}
+
+static void http_on_left_timer(void *arg)
+{
+    struct gateway *gateway = arg;
+    pops_end_left(gateway->pops, request_client_has_left);
 }
 
 void http_await(h2o_req_t *request)
@@ -142,12 +158,6 @@ static void http_on_accept_timer(void *arg)
     http_resume(&gateway->http.public);
     http_resume(&gateway->http.admin);
 }
-
-/* h2o looks at the certificate only when a client begins to speak, which may be after a reload. */
-struct http_connection {
-    struct gateway *gateway;
-    SSL_CTX *ssl; /* held; NULL: clear text */
-};
 
 static void http_on_connection_closed(void *data)
 {
@@ -221,6 +231,7 @@ static void http_on_sweep_timer(void *arg)
     if (gateway->http.connections == 0)
         return;
     http_sweep(gateway);
+    pops_end_left(gateway->pops, request_client_has_left);
     timer_set_by(&gateway->http.sweep_timer, clock_boot_ns() + HTTP_SWEEP_MS * NS_PER_MS);
 }
 
@@ -311,6 +322,7 @@ void http_open(struct gateway *gateway)
     timers_add(gateway->timers, &http->accept_timer, http_on_accept_timer, gateway);
     timers_add(gateway->timers, &http->idle_timer, http_on_idle_timer, gateway);
     timers_add(gateway->timers, &http->stop_timer, http_on_stop_timer, gateway);
+    timers_add(gateway->timers, &http->left_timer, http_on_left_timer, gateway);
     h2o_linklist_init_anchor(&http->yielded);
     http_count_descriptors(http);
     http_configure(gateway);

@@ -44,7 +44,7 @@ struct http {
     h2o_globalconf_t config;
     h2o_context_t context;
     struct http_listener public, admin;
-    struct timer sweep_timer, yield_timer, accept_timer, idle_timer, stop_timer;
+    struct timer sweep_timer, yield_timer, accept_timer, idle_timer, stop_timer, left_timer;
     h2o_linklist_t yielded; /* requests that wait for their connection's next turn */
     uint64_t turn_connection;
     unsigned turn_requests; /* in a row, of that connection */

@@ -4,14 +4,29 @@
  */
 #include "procs/gateway/http_sweep.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
 #include "procs/gateway/gateway.h"
 
+#define HTTP2_VERSION 0x200
+
 static h2o_socket_t *http_socket_of(const h2o_req_t *request)
 {
     return request->conn->callbacks->get_socket(request->conn);
+}
+
+bool http_client_has_left(const h2o_req_t *request)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    if (request->version >= HTTP2_VERSION)
+        return false;
+    int fd = h2o_socket_get_fd(http_socket_of(request));
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+           info.tcpi_state != TCP_ESTABLISHED;
 }
 
 static struct timeval http_now(struct gateway *gateway)

@@ -10,106 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/limits.h"
-#include "base/log.h"
-#include "ipc/command.h"
+#include "procs/gateway/inflight_private.h"
 
-#define INFLIGHT_ORIGINS 4096
 #define INFLIGHT_SCRATCH_KEEP (64u << 10)
 #define INFLIGHT_RETRY_BYTES (1u << 20) /* one retry: raft said that it has enough already */
-#define INFLIGHT_FIRST_SEQUENCE 2       /* 1 opens the session */
-#define INFLIGHT_EVERY_WORKER ((1u << PROC_WORKER_COUNT) - 1)
-
-struct slot {
-    uint8_t *entry;
-    size_t len;
-    uint64_t deadline_ns;
-    uint64_t sent_ns;       /* the last time */
-    inflight_done_fn *done; /* NULL: nobody waits */
-    void *arg;
-    uint64_t index;
-    uint32_t alive;
-    uint16_t origin;
-    uint8_t waiting; /* workers whose result is missing */
-    uint8_t workers; /* all it concerns */
-    bool is_open, is_parked, is_lost, is_recalled;
-    int error;   /* of the first worker that had one */
-    int refusal; /* the last one */
-};
-
-struct inflight {
-    struct inflight_wire wire;
-    uint64_t session;
-    uint64_t next, floor; /* sequences; equal: nothing open */
-    struct slot *slots;
-    uint16_t origins[INFLIGHT_ORIGINS];
-    struct buf scratch;
-    size_t bytes;
-    unsigned open_count, parked_count, alive_count;
-    uint64_t retry_ns;  /* 0: nothing to retry */
-    uint64_t recall_ns; /* 0: nothing under way */
-    uint64_t recall_interval_ms;
-
-    bool leader_is_known;
-
-    unsigned confirmed;       /* workers that know our session */
-    uint64_t ask_sequence;    /* of the present opening; always below the floor */
-    uint64_t ask_again_ns;    /* the others are asked again then */
-    uint64_t ask_interval_ms; /* next time after so long */
-    bool is_expired;
-};
-
-static unsigned inflight_worker_bit(enum proc worker)
-{
-    CHECK(worker >= PROC_FIRST_WORKER && worker <= PROC_LAST_WORKER);
-    return 1u << PROC_WORKER_SLOT(worker);
-}
-
-static struct slot *inflight_slot(const struct inflight *inflight, uint64_t sequence)
-{
-    return &inflight->slots[sequence % LIMIT_SESSION_WINDOW];
-}
-
-/* NULL when it is not open (any more). */
-static struct slot *inflight_find(const struct inflight *inflight, uint64_t sequence)
-{
-    if (sequence < inflight->floor || sequence >= inflight->next)
-        return NULL;
-    struct slot *slot = inflight_slot(inflight, sequence);
-    return slot->is_open ? slot : NULL;
-}
-
-static uint64_t inflight_now(const struct inflight *inflight)
-{
-    return inflight->wire.now_ns(inflight->wire.arg);
-}
-
-/* No copy can ever be applied. */
-static bool slot_is_clean(const struct slot *slot)
-{
-    return slot->alive == 0 && !slot->is_lost;
-}
-
-static void slot_park(struct inflight *inflight, struct slot *slot, bool is_parked)
-{
-    inflight->parked_count += (unsigned)is_parked - (unsigned)slot->is_parked;
-    slot->is_parked = is_parked;
-}
-
-static void slot_set_alive(struct inflight *inflight, struct slot *slot, uint32_t alive)
-{
-    inflight->alive_count += alive - slot->alive;
-    slot->alive = alive;
-}
 
 /* ---- the end of a proposal -------------------------------------------------------------------
  */
 
-static void slot_finish(struct inflight *inflight, struct slot *slot, int error,
-                        struct slice detail)
+void slot_finish(struct inflight *inflight, struct slot *slot, int error, struct slice detail)
 {
     inflight_done_fn *done = slot->done;
     void *arg = slot->arg;
@@ -185,7 +96,7 @@ static int slot_send(struct inflight *inflight, struct slot *slot)
 
 /* Proposes what is parked and may go, oldest first, until the link takes no more or so many bytes
  * have gone. */
-static void inflight_send_parked(struct inflight *inflight, size_t budget)
+void inflight_send_parked(struct inflight *inflight, size_t budget)
 {
     size_t sent = 0;
     inflight->retry_ns = 0;
@@ -206,7 +117,7 @@ static void inflight_send_parked(struct inflight *inflight, size_t budget)
 /* ---- taking a proposal -----------------------------------------------------------------------
  */
 
-static int inflight_encode(struct inflight *inflight, const struct entry *entry, struct slot *slot)
+int inflight_encode(struct inflight *inflight, const struct entry *entry, struct slot *slot)
 {
     struct buf *scratch = &inflight->scratch;
     buf_clear(scratch);
@@ -231,6 +142,7 @@ static int inflight_take(struct inflight *inflight, const struct inflight_write 
                          .done = write->done,
                          .arg = write->arg,
                          .origin = (uint16_t)(write->origin % INFLIGHT_ORIGINS),
+                         .may_wait = write->may_wait,
                          .is_open = true};
 
     CHECK(write->part_count > 0 && write->part_count <= LIMIT_ENTRY_PARTS);
@@ -254,73 +166,6 @@ static int inflight_take(struct inflight *inflight, const struct inflight_write 
     inflight->origins[fresh.origin]++;
     inflight->open_count++;
     return 0;
-}
-
-/* ---- the session -----------------------------------------------------------------------------
- *
- * A worker that does not know the session yet takes the opening's sequence for its floor, and
- * applies nothing below. So an opening uses the sequence before all that are open. Whether it is
- * news to a worker, or that sequence was used before, does not matter: any result at all, but
- * E_SESSION_EXPIRED, says that the worker knows us.
- */
-
-static void inflight_ask_at_once(struct inflight *inflight)
-{
-    inflight->ask_again_ns = 0;
-    inflight->ask_interval_ms = INFLIGHT_OPEN_MIN_MS;
-}
-
-static unsigned inflight_strangers(const struct inflight *inflight)
-{
-    return INFLIGHT_EVERY_WORKER & ~inflight->confirmed;
-}
-
-static int inflight_send_opening(struct inflight *inflight, unsigned workers)
-{
-    struct command command = {.operation = COMMAND_SESSION_OPEN};
-    struct entry entry = {.session = inflight->session,
-                          .sequence = inflight->ask_sequence,
-                          .floor = inflight->ask_sequence};
-    struct buf bytes, encoded;
-    buf_init(&bytes, LIMIT_KEY_BYTES);
-    buf_init(&encoded, LIMIT_KEY_BYTES);
-    CHECK(command_encode(&bytes, &command) == 0);
-    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
-        if ((workers & 1u << i) != 0)
-            entry.parts[entry.part_count++] =
-                (struct entry_part){(enum proc)(PROC_FIRST_WORKER + i), buf_slice(&bytes)};
-    }
-    CHECK(entry_encode(&encoded, &entry) == 0);
-    int error = inflight->wire.propose(inflight->wire.arg, buf_slice(&encoded));
-    buf_fini(&encoded);
-    buf_fini(&bytes);
-    return error;
-}
-
-/* Asks the workers that have not confirmed our session to open it. */
-static void inflight_open_session(struct inflight *inflight)
-{
-    uint64_t now_ns = inflight_now(inflight);
-    if (inflight_strangers(inflight) == 0 || !inflight->leader_is_known || inflight->is_expired ||
-        now_ns < inflight->ask_again_ns)
-        return;
-    inflight->ask_sequence = inflight->floor - 1;
-    inflight_send_opening(inflight, inflight_strangers(inflight));
-    inflight->ask_again_ns = now_ns + inflight->ask_interval_ms * NS_PER_MS;
-    inflight->ask_interval_ms = 2 * inflight->ask_interval_ms < INFLIGHT_OPEN_MAX_MS
-                                    ? 2 * inflight->ask_interval_ms
-                                    : INFLIGHT_OPEN_MAX_MS;
-}
-
-/* The opening was refused for good: what waits for it is refused likewise, and surely not done. */
-static void inflight_fail_waiting(struct inflight *inflight, int error)
-{
-    for (uint64_t at = inflight->floor, end = inflight->next; at < end; at++) {
-        struct slot *slot = inflight_find(inflight, at);
-        if (slot != NULL && (slot->workers & inflight_strangers(inflight)) != 0 &&
-            slot_is_clean(slot))
-            slot_finish(inflight, slot, error, slice_of(NULL, 0));
-    }
 }
 
 /* ---- what the gateway calls ------------------------------------------------------------------
@@ -375,6 +220,35 @@ void inflight_detach(struct inflight *inflight, uint64_t ticket)
         slot->done = NULL;
 }
 
+void inflight_drop(struct inflight *inflight, uint64_t ticket)
+{
+    struct slot *slot = inflight_find(inflight, ticket);
+    if (slot == NULL)
+        return;
+    slot->done = NULL;
+    slot_finish(inflight, slot, 0, slice_of(NULL, 0));
+}
+
+void inflight_await_final(struct inflight *inflight, uint64_t ticket, uint64_t deadline_ns)
+{
+    struct slot *slot = inflight_find(inflight, ticket);
+    if (slot == NULL)
+        return;
+    slot->deadline_ns = deadline_ns;
+    if (ticket < inflight->timed)
+        inflight->timed = ticket;
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
+        if ((slot->waiting & 1u << i) != 0)
+            inflight->wire.recall(inflight->wire.arg, (enum proc)(PROC_FIRST_WORKER + i),
+                                  inflight->session, ticket);
+    }
+}
+
+uint64_t inflight_span(const struct inflight *inflight)
+{
+    return inflight->next - inflight->floor;
+}
+
 /* ---- what happens ----------------------------------------------------------------------------
  */
 
@@ -386,7 +260,7 @@ void inflight_on_leader(struct inflight *inflight, bool is_known)
     /* What was given to the old leader, or was on the way to this one, may be lost. */
     for (uint64_t at = inflight->floor; at < inflight->next; at++) {
         struct slot *slot = inflight_find(inflight, at);
-        if (slot != NULL)
+        if (slot != NULL && !slot->is_waiting)
             slot_park(inflight, slot, true);
     }
     inflight_ask_at_once(inflight);
@@ -400,7 +274,7 @@ void inflight_on_raft_down(struct inflight *inflight)
     inflight->retry_ns = 0;
     for (uint64_t at = inflight->floor; at < inflight->next; at++) {
         struct slot *slot = inflight_find(inflight, at);
-        if (slot == NULL)
+        if (slot == NULL || slot->is_waiting)
             continue;
         slot->is_lost = slot->is_lost || slot->alive > 0;
         slot_set_alive(inflight, slot, 0);
@@ -441,6 +315,8 @@ static bool inflight_recall(struct inflight *inflight, uint64_t sent_ns)
         struct slot *slot = inflight_find(inflight, at);
         if (slot == NULL || slot_is_clean(slot) || slot->sent_ns > sent_ns)
             continue;
+        if (slot->is_waiting)
+            slot->sent_ns = sent_ns + INFLIGHT_RECALL_WAITING_MS * NS_PER_MS;
         for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
             if ((slot->waiting & 1u << i) == 0)
                 continue;
@@ -452,38 +328,24 @@ static bool inflight_recall(struct inflight *inflight, uint64_t sent_ns)
     return has_recalled;
 }
 
-void inflight_on_worker_up(struct inflight *inflight, enum proc worker)
+/* It was applied, and holds: nothing can lose it, and nothing but its final result ends it. */
+static void slot_begin_to_wait(struct inflight *inflight, struct slot *slot,
+                               const struct inflight_outcome *outcome)
 {
-    unsigned bit = inflight_worker_bit(worker);
-    if ((inflight->confirmed & bit) != 0)
-        return;
-    /* It may have opened our session, had nobody to tell, and remember it no more. */
-    inflight_ask_at_once(inflight);
-    inflight_open_session(inflight);
-}
-
-/* A worker does not know our session any more. */
-static void inflight_on_forgotten(struct inflight *inflight, struct slot *slot, unsigned bit)
-{
-    if (!inflight->is_expired)
-        LOG_WARN("session_forgotten", LOG_U64("session", inflight->session));
-    inflight->is_expired = true;
-    inflight->confirmed &= ~bit;
-    bool was_only_copy = slot->alive <= 1 && !slot->is_lost && !slot->is_recalled;
-    if (was_only_copy && slot->waiting == slot->workers) {
+    if (!slot->is_waiting) {
+        slot->is_waiting = true;
+        slot->is_lost = true; /* never clean again */
+        slot->deadline_ns = INFLIGHT_NEVER;
+        slot->sent_ns = inflight_now(inflight) + INFLIGHT_RECALL_WAITING_MS * NS_PER_MS;
         slot_set_alive(inflight, slot, 0);
-        slot_park(inflight, slot, true);
-    } else {
-        slot_finish(inflight, slot, E_OUTCOME_UNKNOWN, slice_of(NULL, 0));
+        slot_park(inflight, slot, false);
+        inflight->bytes -= slot->len;
+        slot->len = 0;
+        free(slot->entry);
+        slot->entry = NULL;
     }
-}
-
-static void inflight_on_known(struct inflight *inflight, unsigned bit)
-{
-    if ((inflight->confirmed & bit) != 0 || inflight->is_expired)
-        return;
-    inflight->confirmed |= bit;
-    inflight_send_parked(inflight, SIZE_MAX);
+    if (slot->done != NULL)
+        slot->done(slot->arg, outcome);
 }
 
 void inflight_on_result(struct inflight *inflight, enum proc worker, uint64_t session,
@@ -500,6 +362,10 @@ void inflight_on_result(struct inflight *inflight, enum proc worker, uint64_t se
     inflight->recall_interval_ms = INFLIGHT_RECALL_MS;
     if (outcome->error == E_SESSION_EXPIRED) {
         inflight_on_forgotten(inflight, slot, bit);
+        return;
+    }
+    if (outcome->error == E_QUEUE_WAITING && slot->may_wait) {
+        slot_begin_to_wait(inflight, slot, outcome);
         return;
     }
     slot->waiting &= (uint8_t)~bit;
@@ -531,11 +397,25 @@ void inflight_tick(struct inflight *inflight)
         inflight_recall_late(inflight, now_ns);
 }
 
-uint64_t inflight_due_ns(const struct inflight *inflight)
+/* What waits has no deadline, and may lie at the floor for long. */
+static void inflight_pass_untimed(struct inflight *inflight)
+{
+    if (inflight->timed < inflight->floor)
+        inflight->timed = inflight->floor;
+    while (inflight->timed < inflight->next) {
+        const struct slot *slot = inflight_slot(inflight, inflight->timed);
+        if (slot->is_open && slot->deadline_ns != INFLIGHT_NEVER)
+            return;
+        inflight->timed++;
+    }
+}
+
+uint64_t inflight_due_ns(struct inflight *inflight)
 {
     uint64_t due_ns = UINT64_MAX;
-    if (inflight->floor < inflight->next)
-        due_ns = inflight_slot(inflight, inflight->floor)->deadline_ns;
+    inflight_pass_untimed(inflight);
+    if (inflight->timed < inflight->next)
+        due_ns = inflight_slot(inflight, inflight->timed)->deadline_ns;
     if (inflight->floor < inflight->next && inflight->recall_ns != 0 &&
         inflight->recall_ns < due_ns)
         due_ns = inflight->recall_ns;
@@ -546,46 +426,6 @@ uint64_t inflight_due_ns(const struct inflight *inflight)
             due_ns = inflight->retry_ns;
     }
     return due_ns;
-}
-
-bool inflight_wants_renewal(const struct inflight *inflight)
-{
-    return inflight->is_expired && inflight->alive_count == 0;
-}
-
-/* Sequences stay what they are; only the session changes, and with it the bytes of what may safely
- * be proposed again. */
-void inflight_renew(struct inflight *inflight, uint64_t session)
-{
-    CHECK(inflight->alive_count == 0);
-    inflight->session = session;
-    inflight->is_expired = false;
-    inflight->confirmed = 0;
-    for (uint64_t at = inflight->floor, end = inflight->next; at < end; at++) {
-        struct slot *slot = inflight_find(inflight, at);
-        if (slot == NULL)
-            continue;
-        if (!slot_is_clean(slot)) {
-            slot_finish(inflight, slot, E_OUTCOME_UNKNOWN, slice_of(NULL, 0));
-            continue;
-        }
-        struct entry entry;
-        uint8_t *old = slot->entry;
-        size_t old_len = slot->len;
-        CHECK(entry_decode(&entry, slice_of(old, old_len)) == 0);
-        entry.session = session;
-        CHECK(inflight_encode(inflight, &entry, slot) == 0);
-        inflight->bytes += slot->len - old_len;
-        slot_park(inflight, slot, true);
-        free(old);
-    }
-    inflight_ask_at_once(inflight);
-    inflight_open_session(inflight);
-}
-
-uint64_t inflight_session(const struct inflight *inflight)
-{
-    return inflight->session;
 }
 
 unsigned inflight_open_count(const struct inflight *inflight)

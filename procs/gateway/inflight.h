@@ -33,6 +33,10 @@
  * passes its sequence, and a worker applies nothing below the floor: a copy that is still under way
  * somewhere comes to nothing after the next write of this session.
  *
+ * Waiting pops. E_QUEUE_WAITING is a first result of a QUEUE_POP: it was applied, and its final
+ * result comes when there is an item for it, or when it is cancelled (pops.h). Meanwhile it holds
+ * its sequence, and the floor, so it does not belong into the session of other writes.
+ *
  * Bounds: LIMIT_SESSION_WINDOW sequences, INFLIGHT_BYTES of entries, INFLIGHT_PER_ORIGIN of one
  * connection (clients that reset their requests leave them here). Beyond: E_BUSY. One loop's
  * thread. Knows no HTTP, no link: tests hand in their own wire and time.
@@ -51,8 +55,9 @@
 #define INFLIGHT_LAST_MS 100
 #define INFLIGHT_RECALL_MS 100      /* without a result: the worker is asked for it, again ... */
 #define INFLIGHT_RECALL_MAX_MS 1600 /* ... after twice the time, up to this, while none comes */
-#define INFLIGHT_OPEN_MIN_MS 250    /* until the session's opening is tried again, doubling ... */
-#define INFLIGHT_OPEN_MAX_MS 5000   /* ... up to this */
+#define INFLIGHT_RECALL_WAITING_MS 2000 /* of one that waits, in case its final result got lost */
+#define INFLIGHT_OPEN_MIN_MS 250  /* until the session's opening is tried again, doubling ... */
+#define INFLIGHT_OPEN_MAX_MS 5000 /* ... up to this */
 
 struct inflight_outcome {
     /* 0, a stored code of a worker, or E_NO_LEADER, E_BUSY, E_STORAGE_FULL, E_BAD_COMMAND (surely
@@ -62,7 +67,8 @@ struct inflight_outcome {
     struct slice detail; /* borrowed during the call */
 };
 
-/* Called once, in the loop; never from within inflight_add. May add. */
+/* Called once, in the loop; never from within inflight_add. May add. With may_wait: before that any
+ * number of times with E_QUEUE_WAITING, whenever the worker says so. */
 typedef void inflight_done_fn(void *arg, const struct inflight_outcome *outcome);
 
 struct inflight_wire {
@@ -78,6 +84,7 @@ struct inflight_write {
     uint32_t part_count;
     uint64_t origin; /* the connection it came by */
     uint64_t deadline_ns;
+    bool may_wait; /* a QUEUE_POP: E_QUEUE_WAITING is no final result, and ends the deadline */
     inflight_done_fn *done;
     void *arg;
 };
@@ -94,6 +101,16 @@ int inflight_add(struct inflight *inflight, const struct inflight_write *write, 
 /* The client is gone: done will not be called. The proposal goes its way. */
 void inflight_detach(struct inflight *inflight, uint64_t ticket);
 
+/* Ends a proposal without a word: its owner knows what became of it. */
+void inflight_drop(struct inflight *inflight, uint64_t ticket);
+
+/* Of one that waits: its final result is there by now. The worker is asked for it, and the proposal
+ * has a deadline again. */
+void inflight_await_final(struct inflight *inflight, uint64_t ticket, uint64_t deadline_ns);
+
+/* Sequences from the oldest open proposal on, of LIMIT_SESSION_WINDOW. */
+uint64_t inflight_span(const struct inflight *inflight);
+
 /* ---- what happens ---- */
 
 void inflight_on_leader(struct inflight *inflight, bool is_known);
@@ -106,7 +123,7 @@ void inflight_on_result(struct inflight *inflight, enum proc worker, uint64_t se
 /* Deadlines and retries. due: when to call it next, UINT64_MAX for never; it may become earlier
  * with every call of the others. */
 void inflight_tick(struct inflight *inflight);
-uint64_t inflight_due_ns(const struct inflight *inflight);
+uint64_t inflight_due_ns(struct inflight *inflight);
 
 /* True when the session was forgotten and nothing is under way any more. The owner then tells all
  * workers the id of a new one, and calls renew. */

@@ -61,7 +61,9 @@ static void links_on_raft_down(void *arg)
     struct link_host *host = arg;
     LOG_INFO("link_down", LOG_STR("peer", proc_name(host->peer)));
     inflight_on_raft_down(host->gateway->inflight);
-    reads_on_raft_down(host->gateway->reads);
+    pops_on_raft_down(host->gateway->pops);
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
+        reads_on_raft_down(host->gateway->views[i].reads);
     asks_on_raft_down(&host->gateway->asks);
 }
 
@@ -71,21 +73,25 @@ static void links_on_leader(struct gateway *gateway, struct unpack *body)
     if (msg_leader_decode(&msg, body) != 0)
         return;
     inflight_on_leader(gateway->inflight, msg.is_known);
-    reads_on_leader(gateway->reads, msg.is_known);
+    pops_on_leader(gateway->pops, msg.is_known);
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
+        reads_on_leader(gateway->views[i].reads, msg.is_known);
 }
 
 static void links_on_refuse(struct gateway *gateway, struct unpack *body)
 {
     struct msg_refuse msg;
-    if (msg_refuse_decode(&msg, body) == 0)
-        inflight_on_refuse(gateway->inflight, msg.session, msg.sequence, (int)msg.error);
+    if (msg_refuse_decode(&msg, body) != 0)
+        return;
+    inflight_on_refuse(gateway->inflight, msg.session, msg.sequence, (int)msg.error);
+    pops_on_refuse(gateway->pops, msg.session, msg.sequence, (int)msg.error);
 }
 
 static void links_on_answer(struct gateway *gateway, struct unpack *body)
 {
     struct msg_read_index_reply msg;
     if (msg_read_index_reply_decode(&msg, body) == 0)
-        reads_on_answer(gateway->reads, msg.id, (int)msg.error, msg.index);
+        gateway_on_answer(gateway, msg.id, (int)msg.error, msg.index);
 }
 
 static void links_on_cluster(struct gateway *gateway, struct unpack *body)
@@ -126,6 +132,8 @@ static void links_on_raft_message(void *arg, enum msg type, struct unpack *body)
     }
 }
 
+_Static_assert(1 + POPS_SESSIONS < WORKER_GATEWAY_SESSIONS, "a worker keeps more than there are");
+
 /* ---- the state workers -----------------------------------------------------------------------
  */
 
@@ -134,20 +142,30 @@ static struct reads *links_view(const struct link_host *host)
     return host->gateway->views[PROC_WORKER_SLOT(host->peer)].reads;
 }
 
-static void links_tell_session_to(const struct link_host *host)
+static void links_tell_session_to(const struct link_host *host, uint64_t session)
 {
-    const struct msg_session msg = {inflight_session(host->gateway->inflight)};
+    const struct msg_session msg = {session};
     int error = msg_session_send(host->link, &msg);
     /* Down: when it comes up. Busy: what does not come of itself is recalled. */
     CHECK(error == 0 || error == E_PEER_DOWN || error == E_BUSY);
+}
+
+static void links_tell_sessions_to(const struct link_host *host)
+{
+    uint64_t sessions[POPS_SESSIONS];
+    unsigned count = pops_sessions(host->gateway->pops, sessions);
+    links_tell_session_to(host, inflight_session(host->gateway->inflight));
+    for (unsigned i = 0; i < count; i++)
+        links_tell_session_to(host, sessions[i]);
 }
 
 static void links_on_worker_up(void *arg, const struct link_peer *peer)
 {
     struct link_host *host = arg;
     LOG_INFO("link_up", LOG_STR("peer", proc_name(peer->proc)));
-    links_tell_session_to(host);
+    links_tell_sessions_to(host);
     inflight_on_worker_up(host->gateway->inflight, host->peer);
+    pops_on_worker_up(host->gateway->pops, host->peer);
     reads_on_worker_up(links_view(host));
 }
 
@@ -165,6 +183,7 @@ static void links_on_result(struct link_host *host, struct unpack *body)
         return;
     const struct inflight_outcome outcome = {(int)msg.error, msg.index, msg.detail};
     inflight_on_result(host->gateway->inflight, host->peer, msg.session, msg.sequence, &outcome);
+    pops_on_result(host->gateway->pops, host->peer, msg.session, msg.sequence, &outcome);
 }
 
 static void links_on_applied(struct link_host *host, struct unpack *body)
@@ -249,10 +268,10 @@ struct link *links_find(struct gateway *gateway, enum proc peer)
     return NULL;
 }
 
-void links_tell_session(struct gateway *gateway)
+void links_tell_session(struct gateway *gateway, uint64_t session)
 {
     for (unsigned i = 0; i < LINKS_COUNT; i++) {
         if (gateway->links.hosts[i].peer != PROC_RAFT)
-            links_tell_session_to(&gateway->links.hosts[i]);
+            links_tell_session_to(&gateway->links.hosts[i], session);
     }
 }

@@ -6,6 +6,10 @@
 
 #include "base/limits.h"
 
+#define PARAMS_MS_PER_S 1000.0
+#define PARAMS_MS_MAX 1e15     /* far beyond any limit, and exact as a double */
+#define PARAMS_MS_ROUNDED 1e-6 /* what 0.3 * 1000 may be beside 300 */
+
 bool params_body(struct request *request, enum reply_error too_many, json_t **out)
 {
     char reason[JSON_REASON_BYTES];
@@ -50,6 +54,57 @@ static bool params_text(struct request *request, const json_t *object, const cha
 bool params_key(struct request *request, const json_t *object, const char *name, struct slice *out)
 {
     return params_text(request, object, name, out) && params_check_key(request, name, *out);
+}
+
+bool params_query_key(struct request *request, const char *name, struct slice *out)
+{
+    if (query_find(&request->query, name, out))
+        return params_check_key(request, name, *out);
+    request_refuse_about(request, REPLY_BAD_REQUEST, "the query lacks '", slice_text(name), "'");
+    return false;
+}
+
+static bool params_refuse_seconds(struct request *request, enum reply_error error,
+                                  const struct params_seconds *wanted, const char *words)
+{
+    char text[160];
+    snprintf(text, sizeof(text), "' %s: %s is %.15g seconds", words, wanted->limit,
+             (double)wanted->max_ms / PARAMS_MS_PER_S);
+    request_refuse_about(request, error, "'", slice_text(wanted->name), text);
+    return false;
+}
+
+bool params_seconds(struct request *request, const json_t *object,
+                    const struct params_seconds *wanted, uint64_t *out)
+{
+    const json_t *value = json_object_get(object, wanted->name);
+    *out = wanted->otherwise_ms;
+    if (value == NULL)
+        return true;
+    double ms = json_is_number(value) ? json_number_value(value) * PARAMS_MS_PER_S : -1;
+    if (ms >= 0) {
+        *out = (uint64_t)(ms < PARAMS_MS_MAX ? ms : PARAMS_MS_MAX);
+        *out += ms - (double)*out > PARAMS_MS_ROUNDED; /* up: what is above 0 stays so */
+        if (*out > wanted->max_ms)
+            return params_refuse_seconds(request, wanted->too_long, wanted, "is too long");
+        if (*out >= wanted->least_ms)
+            return true;
+    }
+    return params_refuse_seconds(request, REPLY_BAD_REQUEST, wanted,
+                                 wanted->least_ms > 0 ? "must be a number of seconds above 0"
+                                                      : "must be a number of seconds from 0 on");
+}
+
+bool params_bool(struct request *request, const json_t *object, const char *name, bool otherwise,
+                 bool *out)
+{
+    const json_t *value = json_object_get(object, name);
+    *out = value != NULL ? json_is_true(value) : otherwise;
+    if (value == NULL || json_is_boolean(value))
+        return true;
+    request_refuse_about(request, REPLY_BAD_REQUEST, "'", slice_text(name),
+                         "' must be true or false");
+    return false;
 }
 
 bool params_value(struct request *request, const json_t *object, const char *name,

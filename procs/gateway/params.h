@@ -16,9 +16,26 @@ bool params_body(struct request *request, enum reply_error too_many, json_t **ou
 bool params_check_key(struct request *request, const char *name, struct slice key);
 bool params_key(struct request *request, const json_t *object, const char *name, struct slice *out);
 
+bool params_query_key(struct request *request, const char *name, struct slice *out);
+
 /* A value: any string of at most limits.maxValue bytes. */
 bool params_value(struct request *request, const json_t *object, const char *name,
                   struct slice *out);
+
+/* A duration in a body, in seconds, fractions allowed: the milliseconds, rounded up; otherwise_ms
+ * when it is not there. It must be a number of at least least_ms. What is beyond max_ms is refused
+ * with too_long, naming the limit by the words given. */
+struct params_seconds {
+    const char *name, *limit; /* "ttl", "cache.maxTTL" */
+    uint64_t otherwise_ms, least_ms, max_ms;
+    enum reply_error too_long;
+};
+bool params_seconds(struct request *request, const json_t *object,
+                    const struct params_seconds *wanted, uint64_t *out);
+
+/* true, false; otherwise when it is not there. */
+bool params_bool(struct request *request, const json_t *object, const char *name, bool otherwise,
+                 bool *out);
 
 /* A number of the query within [low, high]; otherwise when it is not there. */
 bool params_number(struct request *request, const char *name, uint64_t otherwise, uint64_t low,

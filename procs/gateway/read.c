@@ -141,14 +141,25 @@ static void reads_set_state(struct reads *reads, struct read_wait *wait, enum re
     wait->state = (uint8_t)state;
 }
 
-int read_wait_begin(struct reads *reads, struct read_wait *wait, enum read_mode mode)
+static enum read_state read_first_state(enum read_mode mode)
+{
+    return mode == READ_STALE      ? READ_WAITS_FOR_MAP
+           : mode == READ_AT_INDEX ? READ_WAITS_FOR_WORKER
+                                   : READ_WAITS_TO_ASK;
+}
+
+int read_wait_begin(struct reads *reads, struct read_wait *wait, enum read_mode mode,
+                    uint64_t index)
 {
     CHECK(!wait->is_waiting);
     if (reads_waiting(reads) >= READ_WAITS_MAX)
         return E_BUSY;
     wait->is_waiting = true;
     wait->mode = mode;
-    wait->state = mode == READ_STALE ? READ_WAITS_FOR_MAP : READ_WAITS_TO_ASK;
+    wait->state = (uint8_t)read_first_state(mode);
+    wait->index = index;
+    if (mode == READ_AT_INDEX && index > reads->wanted_index)
+        reads->wanted_index = index;
     reads->counts[wait->state]++;
     wait->next = NULL;
     wait->previous = reads->last;

@@ -29,6 +29,9 @@
  *
  * A stale read (?consistency=stale) is steps 2 and 4.
  *
+ * What lies in another worker's map than the token's takes a read of each, one after the other, by
+ * the same answer of raft: an index that was taken after the read was asked for is good for both.
+ *
  * What cannot be answered now waits: for the map to appear (its worker is starting), for a leader,
  * for an answer, for the worker to catch up (it says when: WAIT_APPLIED). There is no timer but the
  * deadline, and a short one after a refusal. At its deadline a read ends with E_NO_LEADER.
@@ -91,9 +94,11 @@ void reads_free(struct reads **reads); /* wakes nobody */
 int read_now(struct reads *reads, enum read_mode mode, uint64_t index, read_look_fn *look,
              void *arg);
 
-/* wake, arg and deadline_ns are set by the caller; mode: READ_STALE (for the map to appear) or
- * READ_LINEARIZABLE. E_BUSY: too many wait already. */
-int read_wait_begin(struct reads *reads, struct read_wait *wait, enum read_mode mode);
+/* wake, arg and deadline_ns are set by the caller; mode: READ_STALE (for the map to appear),
+ * READ_LINEARIZABLE, or READ_AT_INDEX for what has its index from another worker's reads already
+ * (index; else ignored). E_BUSY: too many wait already. */
+int read_wait_begin(struct reads *reads, struct read_wait *wait, enum read_mode mode,
+                    uint64_t index);
 void read_wait_end(struct reads *reads, struct read_wait *wait); /* also when it does not wait */
 
 /* What a wait that has ended without success waited for last, in words for people; and what a write

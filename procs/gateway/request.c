@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "procs/gateway/http_framing.h"
+#include "procs/gateway/http_sweep.h"
 
 #define REQUEST_TRIES 4 /* of a read whose lease changed under it, before it waits */
 
@@ -75,9 +76,12 @@ static void request_on_gone(void *memory)
 {
     struct request_guard *guard = memory;
     struct request *request = guard->request;
-    read_wait_end(request->gateway->reads, &request->wait);
+    if (request->waits_at != NULL)
+        read_wait_end(request->waits_at, &request->wait);
     if (request->ticket != 0)
         inflight_detach(request->gateway->inflight, request->ticket);
+    if (request->pop != NULL)
+        pop_leave(request->pop);
     ask_end(&request->gateway->asks, &request->ask);
 }
 
@@ -126,8 +130,8 @@ static void request_on_wake(void *arg, int error, enum read_mode mode, uint64_t 
     struct request *request = arg;
     if (error != 0) {
         if (!request_is_of_outcast(request))
-            request_refuse_no_leader(
-                request, read_wait_obstacle(request->gateway->reads, &request->wait), "");
+            request_refuse_no_leader(request, read_wait_obstacle(request->waits_at, &request->wait),
+                                     "");
         request_send(request);
         return;
     }
@@ -136,11 +140,11 @@ static void request_on_wake(void *arg, int error, enum read_mode mode, uint64_t 
     request_run(request);
 }
 
-/* For the map to appear, or for a linearizable look. */
+/* For the map to appear, for a linearizable look, or for the worker to come as far as the others'
+ * answer says. */
 static void request_wait(struct request *request)
 {
-    enum read_mode mode = request->mode == READ_STALE ? READ_STALE : READ_LINEARIZABLE;
-    if (mode != READ_STALE && request_is_of_outcast(request)) {
+    if (request->mode != READ_STALE && request_is_of_outcast(request)) {
         request_send(request);
         return;
     }
@@ -148,7 +152,8 @@ static void request_wait(struct request *request)
     request->wait.wake = request_on_wake;
     request->wait.arg = request;
     request->wait.deadline_ns = request->deadline_ns;
-    if (read_wait_begin(request->gateway->reads, &request->wait, mode) == 0)
+    request->waits_at = request->obstacle;
+    if (read_wait_begin(request->waits_at, &request->wait, request->mode, request->index) == 0)
         return;
     request_refuse_later(request, "too many requests wait for a leader", 0);
     request_send(request);
@@ -197,6 +202,7 @@ static void request_on_outcome(void *arg, const struct inflight_outcome *outcome
 {
     struct request *request = arg;
     request->ticket = 0;
+    request->pop = NULL;
     if (outcome->error == 0)
         request_applied(request, outcome);
     else
@@ -219,6 +225,38 @@ void request_propose(struct request *request, enum proc worker)
     int error = inflight_add(request->gateway->inflight, &write, &request->ticket);
     if (error != 0)
         request_refuse_outcome(request, error);
+}
+
+void request_keep(struct request *request, struct slice bytes)
+{
+    void *copy = h2o_mem_alloc_pool(&request->http->pool, bytes.len);
+    memcpy(copy, bytes.data, bytes.len);
+    request->kept = slice_of(copy, bytes.len);
+}
+
+void request_pop(struct request *request, struct slice key, uint64_t wait_ms)
+{
+    const struct pop_wish wish = {.scope = request->who.scope,
+                                  .key = key,
+                                  .wait_ms = wait_ms,
+                                  .patience_ms =
+                                      request->gateway->skel.config.limits.request_timeout_ms,
+                                  .origin = request->http->conn->id,
+                                  .done = request_on_outcome,
+                                  .arg = request};
+    if (request_is_of_outcast(request))
+        return;
+    request_keep(request, key);
+    request_guard(request);
+    int error = pop_begin(request->gateway->pops, &wish, &request->pop);
+    if (error != 0)
+        request_refuse_outcome(request, error);
+}
+
+bool request_client_has_left(void *arg)
+{
+    const struct request *request = arg;
+    return http_client_has_left(request->http);
 }
 
 /* ---- asking ----------------------------------------------------------------------------------
@@ -299,11 +337,21 @@ static bool request_knows_token(struct request *request)
 /* ---- the steps -------------------------------------------------------------------------------
  */
 
-/* Within a read transaction: the token, then what a read reads. */
+static bool request_reads_storage(const struct request *request)
+{
+    return request->route->kind == ROUTE_READ && !request->route->of_cacheq;
+}
+
+static bool request_reads_cacheq(const struct request *request)
+{
+    return request->route->kind == ROUTE_READ &&
+           (request->route->of_cacheq || request->route->of_both);
+}
+
+/* Within a read transaction of the storage worker's map: the token, then what a read reads. */
 static int request_look(struct map *map, MDB_txn *txn, void *arg)
 {
     struct request *request = arg;
-    request->verdict = REQUEST_UNDECIDED;
     if (!request_knows_token(request)) {
         int error = auth_find_apikey(map, txn, request->token_hash, &request->who);
         if (error == E_NOT_FOUND)
@@ -312,9 +360,38 @@ static int request_look(struct map *map, MDB_txn *txn, void *arg)
             return error == E_NOT_FOUND ? 0 : error;
     }
     request_admit(request);
-    if (request->verdict != REQUEST_ADMITTED || request->route->kind != ROUTE_READ)
+    if (request->verdict != REQUEST_ADMITTED || !request_reads_storage(request))
         return 0;
     return request->route->look(request, map, txn);
+}
+
+static int request_look_there(struct map *map, MDB_txn *txn, void *arg)
+{
+    struct request *request = arg;
+    return request->route->look(request, map, txn);
+}
+
+static struct reads *request_reads_of(struct request *request, enum proc worker)
+{
+    request->obstacle = request->gateway->views[PROC_WORKER_SLOT(worker)].reads;
+    return request->obstacle;
+}
+
+/* Decides what can be decided now: the verdict. E_BUSY: not now; wait at request->obstacle. */
+static int request_decide(struct request *request)
+{
+    int error = 0;
+    request->verdict = REQUEST_UNDECIDED;
+    if (request_reads_storage(request) || !request_knows_token(request))
+        error = read_now(request_reads_of(request, PROC_STORAGE), request->mode, request->index,
+                         request_look, request);
+    else
+        request_admit(request);
+    if (error == 0 && request_reads_cacheq(request) &&
+        (request->verdict == REQUEST_ADMITTED || request->route->of_both))
+        error = read_now(request_reads_of(request, PROC_CACHEQ), request->mode, request->index,
+                         request_look_there, request);
+    return error;
 }
 
 /* What remains when the look is over and may be told. */
@@ -329,18 +406,14 @@ static void request_go_on(struct request *request)
     if (request->verdict == REQUEST_ANSWERED)
         request_send(request);
     else
-        CHECK(request->ticket != 0 || request->ask.is_open); /* something is under way */
+        CHECK(request->ticket != 0 || request->pop != NULL || request->ask.is_open);
 }
 
 static void request_run(struct request *request)
 {
-    bool needs_map = request->route->kind == ROUTE_READ || !request_knows_token(request);
-    int error = 0;
-    if (!needs_map)
-        request_admit(request);
-    for (unsigned tries = 0; needs_map; tries++) {
-        error =
-            read_now(request->gateway->reads, request->mode, request->index, request_look, request);
+    int error;
+    for (unsigned tries = 0;; tries++) {
+        error = request_decide(request);
         if (error == 0 && request->verdict == REQUEST_UNKNOWN_TOKEN && !request->is_stale &&
             request->mode == READ_STALE)
             request->mode = READ_LINEARIZABLE;

@@ -1,9 +1,9 @@
 /* request.h - one HTTP request, from its arrival to its answer.
  *
  * The steps: find the route; look at size; take the token; look it up (in the map, in the same
- * transaction as a read); count it; then answer, read, or propose. Whatever cannot be done now
- * waits in read.h's or inflight.h's tables, and the steps after the wait begin anew at the token,
- * so nothing that was read before a wait is ever used after it.
+ * transaction as a read of that map); count it; then answer, read, or propose. Whatever cannot be
+ * done now waits in read.h's or inflight.h's tables, and the steps after the wait begin anew at the
+ * token, so nothing that was read before a wait is ever used after it.
  *
  * An unknown token is told so only after a linearizable look, because the key may have been made a
  * moment ago on another node; but for ?consistency=stale, which asks for this node's own view.
@@ -42,16 +42,23 @@ struct request {
 
     struct request_guard *guard; /* NULL until it waits */
     struct read_wait wait;
-    uint64_t ticket; /* of inflight.h; 0: none */
-    struct ask ask;  /* of asks.h; the handler says what */
+    struct reads *waits_at; /* NULL: it never waited */
+    struct reads *obstacle; /* where the last look came to nothing */
+    uint64_t ticket;        /* of inflight.h; 0: none */
+    struct pop *pop;        /* of pops.h; NULL: none */
+    struct ask ask;         /* of asks.h; the handler says what */
 
     struct reply reply;
-    void *own; /* the handler's, in the request's memory */
+    void *own;         /* the handler's, in the request's memory */
+    struct slice kept; /* likewise, request_keep's */
     struct query query;
 };
 
 /* Answers, now or later. */
 void request_begin(struct gateway *gateway, h2o_req_t *http, enum route_listener listener);
+
+/* arg: a request that waits. */
+bool request_client_has_left(void *arg);
 
 /* ---- for handlers ---- */
 
@@ -66,6 +73,12 @@ void request_refuse_later(struct request *request, const char *message, uint64_t
 /* A cleared buffer to encode a command in; then request_propose, which gives it to the log. */
 struct buf *request_command(struct request *request);
 void request_propose(struct request *request, enum proc worker);
+
+/* Likewise a QUEUE_POP that waits so long for an item. */
+void request_pop(struct request *request, struct slice key, uint64_t wait_ms);
+
+/* Copies bytes into the request's memory: request->kept. */
+void request_keep(struct request *request, struct slice bytes);
 
 /* Asks raft what request->ask says; the route's asked() hears the answer. */
 void request_ask(struct request *request);

@@ -16,7 +16,7 @@ struct request;
 
 enum route_kind {
     ROUTE_LOCAL, /* answer(), needs nothing from the map but the token's scope */
-    ROUTE_READ,  /* look() within a linearizable (or stale) read */
+    ROUTE_READ,  /* look() within a linearizable (or stale) read of one worker's map */
     ROUTE_WRITE  /* write() proposes */
 };
 
@@ -29,6 +29,8 @@ struct route {
     enum route_who who;
     int rate_class;       /* enum rate_class, or ROUTE_UNLIMITED */
     unsigned patience_ms; /* how long it waits for a leader; 0: limits.requestTimeout */
+    bool of_cacheq;       /* a read's map; else the storage worker's */
+    bool of_both;         /* look() in both maps, which says that both can be read now */
 
     /* Builds the answer, or ends with request_ask. */
     void (*answer)(struct request *request);

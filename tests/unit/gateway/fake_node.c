@@ -276,11 +276,35 @@ void fake_tell_applied(struct fake *fake)
         fake->awaited_index = 0;
 }
 
+static void fake_tell_applied_there(struct fake *fake)
+{
+    const struct msg_applied_at msg = {board_read_applied(fake->board, PROC_CACHEQ)};
+    struct link *link = fake_worker(fake, PROC_CACHEQ);
+    if (fake->awaited_there == 0 || link == NULL || !link_is_up(link))
+        return;
+    cr_assert_eq(msg_applied_at_send(link, &msg), 0);
+    if (msg.index >= fake->awaited_there)
+        fake->awaited_there = 0;
+}
+
+void fake_reach_cacheq(struct fake *fake)
+{
+    if (fake->cacheq_is_behind)
+        return;
+    board_write_applied(fake->board, PROC_CACHEQ, fake->index);
+    fake_tell_applied_there(fake);
+}
+
 static void fake_on_wait_applied(struct fake *fake, enum proc worker, struct unpack *body)
 {
     struct msg_wait_applied msg;
-    cr_assert_eq(worker, PROC_STORAGE);
     cr_assert_eq(msg_wait_applied_decode(&msg, body), 0);
+    if (worker == PROC_CACHEQ) {
+        fake->awaited_there = msg.index > 0 ? msg.index : 1;
+        fake_tell_applied_there(fake);
+        return;
+    }
+    cr_assert_eq(worker, PROC_STORAGE);
     fake->awaits++;
     if (msg.index > fake->awaited_index)
         fake->awaited_index = msg.index;
@@ -479,7 +503,10 @@ void fake_launch(struct fake *fake)
     fake_paths(fake, NULL, &paths);
     if (fake->map == NULL)
         cr_assert_eq(map_open_writer(&fake->map, paths.values, MAP_VALUES), 0);
+    if (fake->volatile_map == NULL)
+        cr_assert_eq(map_open_writer(&fake->volatile_map, paths.volatile_map, MAP_VOLATILE), 0);
     board_raise_generation(fake->board, PROC_STORAGE);
+    board_raise_generation(fake->board, PROC_CACHEQ);
     fake_open_link(fake, &fake->raft, PROC_RAFT, fake_start_id);
     for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
         fake_open_link(fake, &fake->workers[i], (enum proc)(PROC_FIRST_WORKER + i), fake_start_id);
@@ -551,6 +578,7 @@ void fake_stop(struct fake *fake)
     for (unsigned i = 0; i < fake->held_count; i++)
         buf_fini(&fake->held[i]);
     map_close(&fake->map);
+    map_close(&fake->volatile_map);
     board_close(&fake->board);
     close(fake->control);
     close(fake->listener);

@@ -43,7 +43,8 @@ struct fake {
     int control, listener, admin_listener;
     uint16_t port, admin_port;
     struct board *board;
-    struct map *map; /* the writer's */
+    struct map *map;          /* the storage worker's */
+    struct map *volatile_map; /* cacheq's: it holds nothing but what a test puts there */
     struct link *raft, *workers[PROC_WORKER_COUNT];
     uint64_t epoch, term, index;
 
@@ -56,7 +57,9 @@ struct fake {
     bool recalls_are_ignored; /* RECALL gets no answer */
     bool worker_is_silent;    /* storage tells nobody how far it is */
     uint64_t session;         /* as the gateway has told storage; 0: not on this connection */
-    uint64_t awaited_index;   /* by the gateway; 0: nothing */
+    uint64_t awaited_index;   /* by the gateway, of storage; 0: nothing */
+    uint64_t awaited_there;   /* of cacheq */
+    bool cacheq_is_behind;    /* it applies nothing more */
     uint32_t standing;        /* on the board: enum board_standing */
     uint64_t cluster_asks[FAKE_HELD_MAX]; /* ids, to be answered by the test */
     unsigned cluster_ask_count;
@@ -113,6 +116,7 @@ void fake_set_lease(struct fake *fake, bool has_lease); /* one without end */
 void fake_say_leader(struct fake *fake, bool is_known); /* with a new term */
 void fake_apply_held(struct fake *fake);
 void fake_tell_applied(struct fake *fake); /* a gateway that waits for it */
+void fake_reach_cacheq(struct fake *fake); /* cacheq has applied all there is, and tells */
 void fake_answer_reads(struct fake *fake);
 void fake_restart_raft(struct fake *fake);
 void fake_restart_storage(struct fake *fake);

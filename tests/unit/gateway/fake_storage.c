@@ -147,6 +147,7 @@ void fake_storage_reach(struct fake *fake)
         cr_assert_eq(map_write_begin(fake->map, &txn), 0);
         cr_assert_eq(map_write_commit(fake->map, fake->index), 0);
     }
+    fake_reach_cacheq(fake);
     board_write_applied(fake->board, PROC_STORAGE, fake->index);
     fake_tell_applied(fake);
 }
@@ -165,5 +166,6 @@ void fake_add_key(struct fake *fake, const char *name, char out[TOKEN_APIKEY_BYT
     fake->index++;
     fake_put_apikey(fake, txn, &command);
     cr_assert_eq(map_write_commit(fake->map, fake->index), 0);
+    fake_reach_cacheq(fake);
     board_write_applied(fake->board, PROC_STORAGE, fake->index);
 }

@@ -115,7 +115,7 @@ void reading_begin(struct waiter *waiter, enum read_mode mode)
     *waiter = (struct waiter){
         .wait = {.wake = reading_on_wake, .deadline_ns = reading.now_ns + NS_PER_S}};
     waiter->wait.arg = waiter;
-    cr_assert_eq(read_wait_begin(reading.reads, &waiter->wait, mode), 0);
+    cr_assert_eq(read_wait_begin(reading.reads, &waiter->wait, mode, waiter->index), 0);
 }
 
 void reading_apply_and_tell(uint64_t index)

@@ -262,7 +262,7 @@ Test(read_waits, an_impatient_read_ends_before_patient_ones_that_came_earlier)
     hasty = (struct waiter){
         .wait = {.wake = reading_on_wake, .deadline_ns = reading.now_ns + NS_PER_S / 2}};
     hasty.wait.arg = &hasty;
-    cr_assert_eq(read_wait_begin(reading.reads, &hasty.wait, READ_LINEARIZABLE), 0);
+    cr_assert_eq(read_wait_begin(reading.reads, &hasty.wait, READ_LINEARIZABLE, 0), 0);
     cr_assert_eq(reads_due_ns(reading.reads), reading.now_ns + NS_PER_S / 2);
     reading.now_ns += NS_PER_S / 2;
     reads_tick(reading.reads);
@@ -324,7 +324,8 @@ Test(read_waits, the_number_of_waiting_reads_is_bounded)
     struct waiter *waiters = calloc(READ_WAITS_MAX + 1, sizeof(*waiters));
     for (unsigned i = 0; i < READ_WAITS_MAX; i++)
         reading_begin(&waiters[i], READ_LINEARIZABLE);
-    cr_assert_eq(read_wait_begin(reading.reads, &waiters[READ_WAITS_MAX].wait, READ_LINEARIZABLE),
-                 E_BUSY);
+    cr_assert_eq(
+        read_wait_begin(reading.reads, &waiters[READ_WAITS_MAX].wait, READ_LINEARIZABLE, 0),
+        E_BUSY);
     free(waiters);
 }
