@@ -269,12 +269,23 @@ static void config_read_document(struct config_reader *reader, struct config *co
     config_check(reader, config);
 }
 
+/* Some editors begin a file with a byte order mark, which says nothing in UTF-8. */
+static struct slice config_skip_mark(struct slice text)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    size_t len = sizeof(mark) - 1;
+    if (text.len < len || memcmp(text.data, mark, len) != 0)
+        return text;
+    return slice_of((const char *)text.data + len, text.len - len);
+}
+
 int config_parse(struct config *config, struct slice text, const char *name,
                  config_error_fn *report, void *arg)
 {
     struct config_reader reader = {.name = name, .report = report, .arg = arg};
     yaml_parser_t parser;
     *config = (struct config){0};
+    text = config_skip_mark(text);
     if (!config_scan(&reader, text))
         return E_INVALID;
     config_parser_init(&parser, text);

@@ -74,7 +74,10 @@ static void host_stop(struct host *host)
 
 static void host_node_ended(struct host *host, struct host_node *node, int status)
 {
-    const bool killed = WIFSIGNALED(status), clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    const bool killed = WIFSIGNALED(status);
+    /* told to stop before it could take notice, it ends by that signal */
+    const bool early = host->stopping && killed && WTERMSIG(status) == SIGTERM;
+    const bool clean = early || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
     const struct child_end end = {.alive_ms = clock_boot_ms() - node->started_ms};
     node->pid = 0;
     if (killed && !host->stopping) {

@@ -29,7 +29,8 @@ static int main_read_config(struct config_file *file, const char *path)
     return config_file_read(file, path, config_file_to_stderr, NULL) == 0 ? 0 : E_INVALID;
 }
 
-/* Reads the file and checks what parsing cannot: that every node's sockets fit. */
+/* Reads the file and checks what parsing cannot: that every node's sockets fit, and that the
+ * certificates are there. */
 static int main_read_nodes(struct config_file *file, const char *path)
 {
     int error = main_read_config(file, path);
@@ -37,6 +38,7 @@ static int main_read_nodes(struct config_file *file, const char *path)
         return error;
     for (unsigned i = 0; i < file->config.node_count && !error; i++)
         error = node_check_paths(&file->config, file->config.nodes[i].id, path);
+    error = error ? error : node_check_certificates(&file->config, path);
     if (error)
         config_file_fini(file);
     return error;
@@ -155,10 +157,6 @@ static int main_run_host(struct insid_options *options)
     }
     if (main_read_nodes(&file, options->config) != 0)
         return MAIN_MISUSED;
-    if (node_check_certificates(&file.config, options->config) != 0) {
-        config_file_fini(&file);
-        return MAIN_MISUSED;
-    }
     if (development)
         dev_print_first_steps(&file.config);
     log_init("host", "", file.config.logging.level, file.config.logging.format);
@@ -211,6 +209,19 @@ static void main_reset_signals(void)
     CHECK(sigprocmask(SIG_SETMASK, &none, NULL) == 0);
 }
 
+static void main_on_early_stop(int number)
+{
+    (void)number;
+    _exit(0);
+}
+
+/* Until the signals are held back there is nothing to stop: told to, we are done, and in order. */
+static void main_stop_early(void)
+{
+    CHECK(signal(SIGTERM, main_on_early_stop) != SIG_ERR);
+    CHECK(signal(SIGINT, main_on_early_stop) != SIG_ERR);
+}
+
 int main(int argc, char **argv)
 {
     struct insid_options options;
@@ -221,8 +232,10 @@ int main(int argc, char **argv)
     main_reset_signals();
     switch (options.mode) {
     case INSID_HOST:
+        main_stop_early();
         return main_run_host(&options);
     case INSID_AS:
+        main_stop_early();
         return main_run_node(&options);
     case INSID_NEW_CONFIG:
         return main_new_config(&options);

@@ -138,6 +138,20 @@ Test(config, addresses_may_be_ipv6_in_brackets)
     config_fini(&config);
 }
 
+Test(config, a_byte_order_mark_at_the_beginning_is_passed_over_and_nowhere_else)
+{
+    struct config config;
+    const char *text = "\xef\xbb\xbfinstanceSecret: 0123456789abcdef\n"
+                       "rootPrefix: root\ndefaultLeader: n0\ndataDir: d\n"
+                       "nodes:\n  n0: {raftBinding: '127.0.0.1:1', httpBinding: '127.0.0.1:2', "
+                       "nodeSecret: abcdefgh}\n";
+    cr_assert_eq(parse(&config, text), 0, "%s", reported);
+    cr_assert_str_eq(config.instance_secret, "0123456789abcdef");
+    config_fini(&config);
+    cr_assert_eq(parse(&config, "\xef\xbb\xbf\xef\xbb\xbfrootPrefix: root\n"), E_INVALID);
+    cr_assert_eq(parse(&config, "\xef\xbb\xbf"), E_INVALID);
+}
+
 Test(config, durations_and_sizes)
 {
     uint64_t value;
