@@ -552,3 +552,23 @@ unsigned rig_logged(const char *text)
         fclose(file);
     return count;
 }
+
+void rig_start_all(void)
+{
+    rig_start();
+    rig_open_workers();
+    rig_open_gateway();
+    RIG_WAIT(rig.gateway.leader_is_known);
+    for (enum proc proc = PROC_FIRST_WORKER; proc <= PROC_LAST_WORKER; proc++)
+        RIG_WAIT(rig_worker_of(proc)->resumed > 0 && rig_applied_index(proc) > 0);
+}
+
+void rig_fill(unsigned count)
+{
+    uint64_t sequence = 0;
+    for (unsigned i = 0; i < count; i++)
+        sequence = rig_propose(i % 3 == 0 ? PROC_EVENTS : PROC_STORAGE, 50);
+    RIG_WAIT(rig_has(count % 3 == 1 ? PROC_EVENTS : PROC_STORAGE, sequence));
+    RIG_WAIT(rig_applied_index(PROC_STORAGE) == count + 1ul);
+    RIG_WAIT(rig_applied_index(PROC_EVENTS) == count + 1ul);
+}

@@ -110,11 +110,16 @@ void rig_open_workers(void);
 void rig_close_worker(enum proc proc);
 void rig_forget_worker(enum proc proc, uint64_t above); /* its state ends at this index */
 void rig_open_gateway(void);
+/* insi-raft, all workers and the gateway; returns when this node leads and all have applied. */
+void rig_start_all(void);
 
 /* Proposes one command for a worker under the next sequence. The command is text of so many bytes
  * that names the sequence. */
 uint64_t rig_propose(enum proc worker, size_t bytes);
 void rig_propose_bytes(struct slice entry);
+/* So many small commands, a third of them for events, the others for storage; returns when they are
+ * applied. The log is to hold one entry before, the term's first. */
+void rig_fill(unsigned count);
 void rig_ask(uint64_t id);
 void rig_ask_cluster(uint64_t id);
 void rig_change(enum msg_change_kind kind, const char *name, const char *address);

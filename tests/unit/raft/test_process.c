@@ -1,18 +1,11 @@
 /* insi-raft as its neighbours see it. */
-#include <dirent.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "ipc/entry.h"
-#include "procs/raft/wal_segment.h"
 #include "tests/unit/raft/rig.h"
 
 static void process_setup(void)
@@ -20,22 +13,7 @@ static void process_setup(void)
     rig_init(NULL);
 }
 
-static void process_teardown(void)
-{
-    rig_fini();
-}
-
-TestSuite(process, .init = process_setup, .fini = process_teardown, .timeout = 120);
-
-static void process_start_all(void)
-{
-    rig_start();
-    rig_open_workers();
-    rig_open_gateway();
-    RIG_WAIT(rig.gateway.leader_is_known);
-    for (enum proc proc = PROC_FIRST_WORKER; proc <= PROC_LAST_WORKER; proc++)
-        RIG_WAIT(rig_worker_of(proc)->resumed > 0 && rig_applied_index(proc) > 0);
-}
+TestSuite(process, .init = process_setup, .fini = rig_fini, .timeout = 120);
 
 static struct board_lease process_lease(void)
 {
@@ -48,7 +26,7 @@ static struct board_lease process_lease(void)
 
 Test(process, the_default_leader_founds_a_cluster_and_leads_it)
 {
-    process_start_all();
+    rig_start_all();
     cr_assert_eq(rig_logged("event=cluster_founded"), 1);
     RIG_WAIT(process_lease().lease_end_ns == BOARD_LEASE_FOREVER);
     struct board_lease lease = process_lease();
@@ -96,7 +74,7 @@ Test(process, each_start_raises_the_epoch_and_the_term)
 
 Test(process, cluster_time_is_near_wall_time_and_never_goes_back)
 {
-    process_start_all();
+    rig_start_all();
     uint64_t shown = board_cluster_time_ms(rig.board), wall = clock_wall_ms();
     cr_assert_lt(shown > wall ? shown - wall : wall - shown, 1000);
     uint64_t sequence = rig_propose(PROC_STORAGE, 10);
@@ -117,7 +95,7 @@ Test(process, cluster_time_is_near_wall_time_and_never_goes_back)
 Test(process, a_log_from_the_future_takes_cluster_time_along)
 {
     setenv("INSI_TEST_WALL_OFFSET_MS", "3600000", 1);
-    process_start_all();
+    rig_start_all();
     uint64_t sequence = rig_propose(PROC_STORAGE, 10);
     RIG_WAIT(rig_has(PROC_STORAGE, sequence));
     uint64_t stamp = rig_find(PROC_STORAGE, sequence)->stamp_ms;
@@ -138,7 +116,7 @@ Test(process, a_log_from_the_future_takes_cluster_time_along)
 
 Test(process, a_proposal_reaches_its_worker_and_everybody_learns_the_index)
 {
-    process_start_all();
+    rig_start_all();
     uint64_t first = rig_propose(PROC_STORAGE, 10);
     uint64_t second = rig_propose(PROC_EVENTS, 100);
     RIG_WAIT(rig_has(PROC_STORAGE, first) && rig_has(PROC_EVENTS, second));
@@ -155,7 +133,7 @@ Test(process, a_proposal_reaches_its_worker_and_everybody_learns_the_index)
 
 Test(process, many_proposals_keep_their_order)
 {
-    process_start_all();
+    rig_start_all();
     for (unsigned i = 0; i < 20000; i++)
         rig_propose(PROC_STORAGE, 64);
     RIG_WAIT(rig_has(PROC_STORAGE, 20000));
@@ -167,7 +145,7 @@ Test(process, many_proposals_keep_their_order)
 
 Test(process, a_large_entry_passes)
 {
-    process_start_all();
+    rig_start_all();
     uint64_t sequence = rig_propose(PROC_STORAGE, LIMIT_BODY_MAX);
     RIG_WAIT(rig_has(PROC_STORAGE, sequence));
     cr_assert_eq(rig_find(PROC_STORAGE, sequence)->bytes, LIMIT_BODY_MAX);
@@ -177,7 +155,7 @@ Test(process, a_large_entry_passes)
 
 Test(process, what_is_no_entry_is_refused)
 {
-    process_start_all();
+    rig_start_all();
     rig_propose_bytes(slice_text("rubbish"));
     RIG_WAIT(rig.gateway.refused == 1);
     cr_assert_eq(rig.gateway.refused_error, E_BAD_COMMAND);
@@ -204,17 +182,32 @@ Test(process, what_is_no_entry_is_refused)
 
 Test(process, a_worker_can_propose_for_itself)
 {
-    process_start_all();
-    const struct msg_worker_propose propose = {slice_text("clean up")};
+    rig_start_all();
+    const struct msg_worker_propose propose = {.command = slice_text("clean up")};
     cr_assert_eq(msg_worker_propose_send(rig_worker_of(PROC_CACHEQ)->link, &propose), 0);
     RIG_WAIT(rig_worker_of(PROC_CACHEQ)->count == 1);
     cr_assert_eq(rig_worker_of(PROC_CACHEQ)->applied[0].session, 0);
     cr_assert_eq(rig_worker_of(PROC_STORAGE)->count, 0);
 }
 
+Test(process, a_worker_can_propose_for_all)
+{
+    rig_start_all();
+    const struct msg_worker_propose propose = {.command = slice_text("clean up"),
+                                               .is_for_all = true};
+    cr_assert_eq(msg_worker_propose_send(rig_worker_of(PROC_STORAGE)->link, &propose), 0);
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++) {
+        const struct rig_worker *worker = rig_worker_of((enum proc)(PROC_FIRST_WORKER + i));
+        RIG_WAIT(worker->count == 1);
+        cr_assert_eq(worker->applied[0].session, 0);
+    }
+    cr_assert_eq(rig_worker_of(PROC_STORAGE)->applied[0].index,
+                 rig_worker_of(PROC_EVENTS)->applied[0].index);
+}
+
 Test(process, reads_are_answered_with_an_index_that_covers_what_was_acknowledged)
 {
-    process_start_all();
+    rig_start_all();
     for (unsigned i = 1; i <= 50; i++) {
         uint64_t sequence = rig_propose(PROC_STORAGE, 10);
         RIG_WAIT(rig_has(PROC_STORAGE, sequence));
@@ -228,7 +221,7 @@ Test(process, reads_are_answered_with_an_index_that_covers_what_was_acknowledged
 
 /* ---- a node that waits to be let in ---- */
 
-TestSuite(waiting, .fini = process_teardown, .timeout = 120);
+TestSuite(waiting, .fini = rig_fini, .timeout = 120);
 
 Test(waiting, any_other_node_runs_without_a_leader)
 {
@@ -254,20 +247,10 @@ Test(waiting, any_other_node_runs_without_a_leader)
 
 /* ---- resuming ---- */
 
-static void process_fill(unsigned count)
-{
-    uint64_t sequence = 0;
-    for (unsigned i = 0; i < count; i++)
-        sequence = rig_propose(i % 3 == 0 ? PROC_EVENTS : PROC_STORAGE, 50);
-    RIG_WAIT(rig_has(count % 3 == 1 ? PROC_EVENTS : PROC_STORAGE, sequence));
-    RIG_WAIT(rig_applied_index(PROC_STORAGE) == count + 1ul);
-    RIG_WAIT(rig_applied_index(PROC_EVENTS) == count + 1ul);
-}
-
 Test(process, a_worker_goes_on_from_any_index)
 {
-    process_start_all();
-    process_fill(300);
+    rig_start_all();
+    rig_fill(300);
     struct rig_worker *storage = rig_worker_of(PROC_STORAGE);
     size_t count = storage->count;
     struct rig_applied *before = mem_copy(storage->applied, count * sizeof(*before));
@@ -287,8 +270,8 @@ Test(process, a_worker_goes_on_from_any_index)
 
 Test(process, a_worker_goes_on_while_others_are_served)
 {
-    process_start_all();
-    process_fill(30);
+    rig_start_all();
+    rig_fill(30);
     rig_close_worker(PROC_STORAGE);
     uint64_t sequence = rig_propose(PROC_EVENTS, 50);
     RIG_WAIT(rig_has(PROC_EVENTS, sequence));
@@ -302,8 +285,8 @@ Test(process, a_worker_goes_on_while_others_are_served)
 
 Test(process, a_worker_that_is_ahead_of_the_log_has_to_rebuild)
 {
-    process_start_all();
-    process_fill(30);
+    rig_start_all();
+    rig_fill(30);
     struct rig_worker *storage = rig_worker_of(PROC_STORAGE);
     rig_close_worker(PROC_STORAGE);
     storage->applied_index = 32;
@@ -319,8 +302,8 @@ Test(process, a_worker_that_is_ahead_of_the_log_has_to_rebuild)
 /* By the time it asks the log may have grown past what it has: that does not make it this log's. */
 Test(process, a_worker_that_was_ahead_when_raft_started_has_to_rebuild)
 {
-    process_start_all();
-    process_fill(30);
+    rig_start_all();
+    rig_fill(30);
     rig_close_worker(PROC_STORAGE);
     rig_kill();
     struct rig_worker *storage = rig_worker_of(PROC_STORAGE);
@@ -336,8 +319,8 @@ Test(process, a_worker_that_was_ahead_when_raft_started_has_to_rebuild)
 
 Test(process, a_worker_of_another_log_has_to_rebuild)
 {
-    process_start_all();
-    process_fill(30);
+    rig_start_all();
+    rig_fill(30);
     struct rig_worker *storage = rig_worker_of(PROC_STORAGE);
     rig_close_worker(PROC_STORAGE);
     storage->lineage[3] ^= 1;
@@ -353,7 +336,7 @@ Test(process, a_worker_of_another_log_has_to_rebuild)
 
 Test(process, a_worker_that_does_not_apply_gets_one_window_and_holds_nobody_up)
 {
-    process_start_all();
+    rig_start_all();
     struct rig_worker *storage = rig_worker_of(PROC_STORAGE);
     storage->holds = true;
     uint64_t last = 0;
@@ -373,7 +356,7 @@ Test(process, a_worker_that_does_not_apply_gets_one_window_and_holds_nobody_up)
 
 Test(process, a_worker_that_claims_what_it_was_not_sent_is_cut_off)
 {
-    process_start_all();
+    rig_start_all();
     const struct msg_applied lie = {.index = 1000};
     unsigned resumed = rig_worker_of(PROC_STORAGE)->resumed;
     cr_assert_eq(msg_applied_send(rig_worker_of(PROC_STORAGE)->link, &lie), 0);
@@ -381,228 +364,3 @@ Test(process, a_worker_that_claims_what_it_was_not_sent_is_cut_off)
     uint64_t sequence = rig_propose(PROC_STORAGE, 10);
     RIG_WAIT(rig_has(PROC_STORAGE, sequence));
 }
-
-/* ---- killed ---- */
-
-/* Whatever a worker was given once is in the log at that index for ever. */
-Test(process, what_was_applied_survives_kill_9_in_mid_stream)
-{
-    unsigned short seed[3] = {7, 7, 7};
-    process_start_all();
-    for (unsigned round = 0; round < 12; round++) {
-        uint64_t end_ms = clock_boot_ms() + 20 + (uint64_t)nrand48(seed) % 60;
-        while (clock_boot_ms() < end_ms) {
-            for (unsigned i = 0; i < 50; i++)
-                rig_propose(i % 5 == 0 ? PROC_CACHEQ : PROC_STORAGE,
-                            40 + (size_t)nrand48(seed) % 400);
-            rig_turn(1);
-        }
-        rig_kill();
-        rig_start();
-        RIG_WAIT(rig.gateway.leader_is_known);
-    }
-    uint64_t last = rig_propose(PROC_STORAGE, 10);
-    RIG_WAIT(rig_has(PROC_STORAGE, last));
-    /* a worker that begins from nothing is given exactly what the old one has */
-    struct rig_worker *storage = rig_worker_of(PROC_STORAGE);
-    size_t count = storage->count;
-    uint64_t applied = storage->applied_index;
-    struct rig_applied *before = mem_copy(storage->applied, count * sizeof(*before));
-    cr_assert_gt(count, 1000);
-    rig_close_worker(PROC_STORAGE);
-    rig_forget_worker(PROC_STORAGE, 0);
-    rig_open_worker(PROC_STORAGE);
-    RIG_WAIT(rig_applied_index(PROC_STORAGE) >= applied);
-    cr_assert_eq(storage->count, count);
-    cr_assert_arr_eq(storage->applied, before, count * sizeof(*before));
-    free(before);
-}
-
-/* ---- stopped ---- */
-
-static void process_check_stop(int how)
-{
-    process_start_all();
-    for (unsigned i = 0; i < 500; i++)
-        rig_propose(PROC_STORAGE, 100);
-    rig_turn(1);
-    RIG_WAIT(rig_has(PROC_STORAGE, 1));
-    uint64_t begin = clock_boot_ms();
-    cr_assert_eq(rig_stop(how), 0);
-    cr_assert_lt(clock_boot_ms() - begin, 1000);
-    cr_assert_eq(rig_logged("event=log_closed"), 1);
-    uint64_t applied = rig_applied_index(PROC_STORAGE);
-    size_t count = rig_worker_of(PROC_STORAGE)->count;
-    cr_assert_eq(count + rig.gateway.refused, 500, "applied or refused before it went");
-    rig_start();
-    RIG_WAIT(rig.gateway.leader_is_known);
-    RIG_WAIT(rig_applied_index(PROC_STORAGE) == applied + 1); /* the new term's first entry */
-    cr_assert_eq(rig_worker_of(PROC_STORAGE)->count, count);
-    cr_assert_eq(rig_logged("log_tail_cut"), 0);
-}
-
-Test(process, sigterm_finishes_what_was_taken)
-{
-    process_check_stop(SIGTERM);
-}
-
-Test(process, a_stop_from_the_supervisor_finishes_what_was_taken)
-{
-    process_check_stop(0);
-}
-
-Test(process, a_stop_does_not_wait_for_workers_that_are_gone)
-{
-    process_start_all();
-    rig_close_worker(PROC_STORAGE);
-    rig_close_worker(PROC_CACHEQ);
-    rig_propose(PROC_STORAGE, 10);
-    RIG_WAIT(rig_applied_index(PROC_EVENTS) == 2);
-    uint64_t begin = clock_boot_ms();
-    cr_assert_eq(rig_stop(SIGTERM), 0);
-    cr_assert_lt(clock_boot_ms() - begin, 450);
-}
-
-Test(process, a_stop_does_not_wait_long_for_a_worker_that_stands_still)
-{
-    process_start_all();
-    rig_worker_of(PROC_STORAGE)->holds = true;
-    rig_propose(PROC_STORAGE, 10);
-    RIG_WAIT(rig_worker_of(PROC_STORAGE)->pending == 1);
-    uint64_t begin = clock_boot_ms();
-    cr_assert_eq(rig_stop(SIGTERM), 0);
-    cr_assert_lt(clock_boot_ms() - begin, 1500);
-}
-
-/* ---- a full disk ---- */
-
-TestSuite(full, .fini = process_teardown, .timeout = 120);
-
-static void process_mount(unsigned mib, bool again)
-{
-    char size[32];
-    snprintf(size, sizeof(size), "size=%um", mib);
-    cr_assert_eq(mount("none", rig.paths.data, "tmpfs", again ? MS_REMOUNT : 0, size), 0);
-}
-
-Test(full, writes_are_refused_until_there_is_space_and_reads_go_on)
-{
-    rig_init(NULL);
-    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
-        cr_skip_test("needs root and mount namespaces");
-    process_mount(200, false);
-    cr_assert_eq(path_make_folder(rig.paths.run), 0);
-    process_start_all();
-    uint64_t sequence = rig_propose(PROC_STORAGE, 10);
-    RIG_WAIT(rig_has(PROC_STORAGE, sequence));
-    process_mount(70, true); /* below the floor, though nothing is full yet */
-    while (rig.gateway.refused == 0) {
-        rig_propose(PROC_STORAGE, 10);
-        rig_turn(10);
-    }
-    cr_assert_eq(rig.gateway.refused_error, E_STORAGE_FULL);
-    rig_ask(1);
-    RIG_WAIT(rig.gateway.answered == 1);
-    const struct msg_worker_propose cleaning = {slice_text("clean up")};
-    size_t count = rig_worker_of(PROC_CACHEQ)->count;
-    cr_assert_eq(msg_worker_propose_send(rig_worker_of(PROC_CACHEQ)->link, &cleaning), 0);
-    RIG_WAIT(rig_worker_of(PROC_CACHEQ)->count == count + 1);
-    rig_kill(); /* it starts and leads all the same */
-    rig_start();
-    RIG_WAIT(rig.gateway.leader_is_known);
-    unsigned refused = rig.gateway.refused;
-    rig_propose(PROC_STORAGE, 10);
-    RIG_WAIT(rig.gateway.refused == refused + 1);
-    process_mount(200, true);
-    size_t before = rig_worker_of(PROC_STORAGE)->count;
-    while (rig_worker_of(PROC_STORAGE)->count == before) {
-        rig_propose(PROC_STORAGE, 10);
-        rig_turn(10);
-    }
-    cr_assert_eq(rig_stop(SIGTERM), 0);
-    umount2(rig.paths.data, MNT_DETACH);
-}
-
-/* ---- damage ---- */
-
-Test(process, a_damaged_log_stops_the_node_and_names_the_place)
-{
-    char name[WAL_NAME_BYTES];
-    process_start_all();
-    process_fill(30);
-    rig_kill();
-    wal_segment_name(name, rig.paths.log, 1);
-    int fd = open(name, O_RDWR);
-    uint8_t byte;
-    cr_assert_eq(pread(fd, &byte, 1, 4200), 1);
-    byte ^= 4;
-    cr_assert_eq(pwrite(fd, &byte, 1, 4200), 1);
-    close(fd);
-    rig_launch();
-    cr_assert_eq(rig_wait_exit(), PROC_EXIT_STOP_NODE);
-    cr_assert_eq(rig_logged("event=log_refused"), 1);
-    cr_assert_eq(rig_logged("0000000000000001.log"), 1);
-}
-
-/* ---- rest ---- */
-
-#ifndef __SANITIZE_ADDRESS__
-
-/* The sum of the numbers behind a name, in a file of /proc. */
-static uint64_t process_sum(const char *path, const char *name)
-{
-    char line[256];
-    uint64_t sum = 0;
-    FILE *file = fopen(path, "r");
-    while (file && fgets(line, sizeof(line), file))
-        if (strncmp(line, name, strlen(name)) == 0)
-            sum += strtoul(line + strlen(name), NULL, 10);
-    if (file)
-        fclose(file);
-    return sum;
-}
-
-static uint64_t process_wakeups(void)
-{
-    char path[320];
-    uint64_t sum = 0;
-    snprintf(path, sizeof(path), "/proc/%d/task", rig.pid);
-    DIR *tasks = opendir(path);
-    cr_assert_not_null(tasks);
-    for (struct dirent *task; (task = readdir(tasks));) {
-        snprintf(path, sizeof(path), "/proc/%d/task/%s/status", rig.pid, task->d_name);
-        if (task->d_name[0] != '.')
-            sum += process_sum(path, "voluntary_ctxt_switches:");
-    }
-    closedir(tasks);
-    cr_assert_gt(sum, 0);
-    return sum;
-}
-
-static uint64_t process_private_kib(void)
-{
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", rig.pid);
-    uint64_t kib = process_sum(path, "Private_Clean:") + process_sum(path, "Private_Dirty:");
-    cr_assert_gt(kib, 0);
-    return kib;
-}
-
-Test(process, an_idle_process_does_not_wake_up_and_gives_memory_back)
-{
-    process_start_all();
-    for (unsigned i = 0; i < 20; i++)
-        rig_propose(PROC_STORAGE, 1 << 20);
-    for (unsigned i = 0; i < 20000; i++)
-        rig_propose(PROC_STORAGE, 64);
-    RIG_WAIT(rig_has(PROC_STORAGE, rig.sequence));
-    RIG_WAIT(process_private_kib() <= 7000);
-    sleep(2); /* the last timer may be one election timeout away */
-    uint64_t before = process_wakeups();
-    sleep(1);
-    uint64_t wakeups = process_wakeups() - before;
-    cr_assert_leq(wakeups, 2, "%lu wake-ups in an idle second", wakeups);
-}
-
-#endif
