@@ -27,7 +27,7 @@
     X(APPLY, 21, 7, RAFT, WORKER)                                                                  \
     X(APPLY_END, 22, 1, RAFT, WORKER)                                                              \
     X(APPLIED, 23, 4, WORKER, RAFT)                                                                \
-    X(WORKER_PROPOSE, 24, 1, WORKER, RAFT)                                                         \
+    X(WORKER_PROPOSE, 24, 2, WORKER, RAFT)                                                         \
     X(ROLE, 25, 2, RAFT, WORKER)                                                                   \
     X(RESUME_OK, 26, 1, RAFT, WORKER)                                                              \
     X(REBUILD, 27, 0, RAFT, WORKER)                                                                \

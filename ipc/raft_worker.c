@@ -153,10 +153,11 @@ int msg_worker_propose_send(struct link *link, const struct msg_worker_propose *
     struct pack *pack;
     if (msg->command.len > LIMIT_ENTRY_BYTES)
         return E_TOO_LARGE;
-    int error = link_begin(link, MSG_WORKER_PROPOSE, 1, &pack);
+    int error = link_begin(link, MSG_WORKER_PROPOSE, 2, &pack);
     if (error != 0)
         return error;
     pack_bytes(pack, msg->command);
+    pack_bool(pack, msg->is_for_all);
     link_end(link);
     return 0;
 }
@@ -164,6 +165,7 @@ int msg_worker_propose_send(struct link *link, const struct msg_worker_propose *
 int msg_worker_propose_decode(struct msg_worker_propose *msg, struct unpack *body)
 {
     msg->command = unpack_bytes(body);
+    msg->is_for_all = unpack_bool(body);
     if (msg->command.len == 0 || msg->command.len > LIMIT_ENTRY_BYTES)
         unpack_refuse(body);
     return unpack_end(body);

@@ -80,6 +80,7 @@ int msg_applied_decode(struct msg_applied *msg, struct unpack *body);
  */
 struct msg_worker_propose {
     struct slice command;
+    bool is_for_all; /* one entry for all state workers, not only for this one */
 };
 int msg_worker_propose_send(struct link *link, const struct msg_worker_propose *msg);
 int msg_worker_propose_decode(struct msg_worker_propose *msg, struct unpack *body);

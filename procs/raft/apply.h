@@ -20,8 +20,8 @@ struct apply_hooks {
     void (*applied)(void *arg, uint64_t index);
     /* All workers run and move, or one is down or stands still. */
     void (*workers_ok)(void *arg, bool ok);
-    /* A worker wants this command in the log; borrowed. */
-    void (*propose)(void *arg, enum proc worker, struct slice command);
+    /* A worker wants this command in the log; borrowed. is_for_all: for every worker to apply. */
+    void (*propose)(void *arg, enum proc worker, struct slice command, bool is_for_all);
     /* The log cannot be read, or holds what is no entry. Does not return. */
     void (*failed)(void *arg, int error);
     /* Which snapshot a worker that has applied so much is to load: fills load, whose slices stay

@@ -83,11 +83,17 @@ static void driver_on_gateway_proposes(void *arg, const struct proposal_origin *
 
 /* A worker's own command frees space, so it is taken as long as the log has room at all. What is
  * dropped here the worker proposes again. */
-static void driver_on_worker_proposes(void *arg, enum proc worker, struct slice command)
+static void driver_on_worker_proposes(void *arg, enum proc worker, struct slice command,
+                                      bool is_for_all)
 {
     struct driver *driver = arg;
     static const struct proposal_origin origin = {.gateway = PROPOSAL_OF_WORKER};
-    const struct entry entry = {.part_count = 1, .parts = {{worker, command}}};
+    struct entry entry = {.part_count = 1, .parts = {{worker, command}}};
+    if (is_for_all) {
+        entry.part_count = PROC_WORKER_COUNT;
+        for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
+            entry.parts[i] = (struct entry_part){(enum proc)(PROC_FIRST_WORKER + i), command};
+    }
     if (driver->role != RAFT_LEADER || driver->stopping || !wal_has_reserve(driver->wal))
         return;
     buf_clear(&driver->scratch);

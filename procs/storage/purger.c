@@ -23,7 +23,7 @@ static int purger_propose(struct purger *purger, const struct doomed_pending *ne
 
     buf_init(&bytes, PURGER_COMMAND_BYTES);
     CHECK(command_encode(&bytes, &command) == 0);
-    int error = worker_propose(purger->worker, buf_slice(&bytes));
+    int error = worker_propose_to_all(purger->worker, buf_slice(&bytes));
     buf_fini(&bytes);
     return error;
 }

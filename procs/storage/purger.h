@@ -1,4 +1,5 @@
-/* purger.h - proposes the purge steps of deleted scopes while this node leads.
+/* purger.h - proposes the purge steps of deleted scopes while this node leads, for all workers: by
+ * the first one the others learn of the deletion (procs/worker/doomed.h).
  *
  * One step is in flight at a time; the next is proposed when the map shows that it was done. Raft
  * may lose a proposal (it was not the leader any more, or was full, or died): on each change of

@@ -203,6 +203,13 @@ int worker_propose(struct worker *worker, struct slice command)
     return worker->raft == NULL ? E_PEER_DOWN : msg_worker_propose_send(worker->raft, &msg);
 }
 
+int worker_propose_to_all(struct worker *worker, struct slice command)
+{
+    const struct msg_worker_propose msg = {.command = command, .is_for_all = true};
+
+    return worker->raft == NULL ? E_PEER_DOWN : msg_worker_propose_send(worker->raft, &msg);
+}
+
 bool worker_is_leader(const struct worker *worker)
 {
     return worker->is_leader;

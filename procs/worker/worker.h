@@ -73,6 +73,8 @@ _Noreturn void worker_run(const struct worker_kind *kind, int argc, char **argv)
 /* Asks raft to put a command of this worker's own into the log, without a session: it must do no
  * harm when it comes twice, and may get lost. E_PEER_DOWN, E_BUSY, E_TOO_LARGE. */
 int worker_propose(struct worker *worker, struct slice command);
+/* Likewise, in one entry that every state worker of every node applies. */
+int worker_propose_to_all(struct worker *worker, struct slice command);
 
 bool worker_is_leader(const struct worker *worker); /* as far as this node's raft has said */
 uint64_t worker_cluster_time_ms(const struct worker *worker); /* now */

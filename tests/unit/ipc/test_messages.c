@@ -171,7 +171,7 @@ static const struct sample {
     {MSG_WORKER_PROPOSE,
      send_worker_propose,
      decode_worker_propose,
-     {.worker_propose = {BYTES("c")}}},
+     {.worker_propose = {BYTES("c"), true}}},
     {MSG_ROLE, send_role, decode_role, {.role = {true, BIG}}},
     {MSG_RESULT,
      send_result,
@@ -402,7 +402,7 @@ static void expect_refused(enum msg type, const union message *message)
 Test(messages, entries_and_commands_are_never_empty)
 {
     expect_refused(MSG_PROPOSE, &(union message){.propose = {{"", 0}}});
-    expect_refused(MSG_WORKER_PROPOSE, &(union message){.worker_propose = {{"", 0}}});
+    expect_refused(MSG_WORKER_PROPOSE, &(union message){.worker_propose = {.command = {"", 0}}});
     expect_refused(MSG_APPLY, &(union message){.apply = {.index = 1, .command = {"", 0}}});
 }
 
@@ -473,7 +473,8 @@ Test(messages, what_is_too_large_is_not_sent)
     uint8_t *bytes = calloc(1, LIMIT_ENTRY_BYTES + 1);
     const struct slice large = slice_of(bytes, LIMIT_ENTRY_BYTES + 1);
     cr_assert_eq(send_propose(&(union message){.propose = {large}}), E_TOO_LARGE);
-    cr_assert_eq(send_worker_propose(&(union message){.worker_propose = {large}}), E_TOO_LARGE);
+    cr_assert_eq(send_worker_propose(&(union message){.worker_propose = {.command = large}}),
+                 E_TOO_LARGE);
     cr_assert_eq(send_apply(&(union message){.apply = {.index = 1, .command = large}}),
                  E_TOO_LARGE);
     const struct slice detail = slice_of(bytes, LIMIT_BODY_MAX + 1);
