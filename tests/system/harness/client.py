@@ -135,6 +135,42 @@ class Client:
                 return found
             after = {"after": page["next"]}
 
+    # cache
+    def cache_set(self, key, value, ttl=None):
+        return self.post("/cache/set", {"key": key, "value": value} | ({} if ttl is None else {"ttl": ttl}))
+
+    def cache_get(self, key, **parameters):
+        return self.get_path("/cache/get", key=key, **parameters)
+
+    def cache_delete(self, key):
+        return self.post("/cache/delete", {"key": key})
+
+    # counters
+    def atomic_get(self, key, **parameters):
+        return self.get_path("/atomic/get", key=key, **parameters)
+
+    def atomic_add(self, key, delta):
+        return self.post("/atomic/add", {"key": key, "delta": delta})
+
+    # queues
+    def queue_new(self, key):
+        return self.post("/queue/new", {"key": key})
+
+    def queue_delete(self, key):
+        return self.post("/queue/delete", {"key": key})
+
+    def push(self, key, value):
+        return self.post("/queue/push", {"key": key, "value": value})
+
+    def pop(self, key, wait=None):
+        return self.post("/queue/pop", {"key": key} | ({} if wait is None else {"wait": wait}))
+
+    def queue_length(self, key, **parameters):
+        return self.get_path("/queue/length", key=key, **parameters)
+
+    def queue_peek(self, key, **parameters):
+        return self.get_path("/queue/peek", key=key, **parameters)
+
     # system
     def ping(self):
         return self.get_path("/ping")
