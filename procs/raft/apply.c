@@ -167,7 +167,8 @@ static void apply_on_propose(struct apply_stream *stream, struct unpack *body)
     struct apply *apply = stream->apply;
     struct msg_worker_propose propose;
     if (msg_worker_propose_decode(&propose, body) == 0)
-        apply->hooks.propose(apply->hooks.arg, stream->worker, propose.command, propose.is_for_all);
+        apply->hooks.propose(apply->hooks.arg, stream->worker, propose.command,
+                             propose.is_for_all);
 }
 
 static void apply_on_message(void *arg, enum msg type, struct unpack *body)
@@ -262,6 +263,11 @@ static void apply_pump_stream(struct apply_stream *stream)
     apply_stream_ask(stream);
     if (cursor->next_index > apply_stream_limit(stream) || !apply_cursor_has_room(cursor))
         return;
+    if (cursor->next_index < wal_first_index(apply->wal)) {
+        apply_stream_load(stream); /* it was catching up, and the log has been begun anew or cut */
+        apply_judge(apply);
+        return;
+    }
     stream->bytes = 0;
     stream->last_index = 0;
     int error = wal_read(apply->wal, cursor->next_index, APPLY_READ_BYTES, apply_visit, stream);

@@ -169,6 +169,35 @@ def test_a_follower_that_was_cut_off_installs_one_while_it_serves(networked):
     assert set(readers.statuses) == {200} and readers.drops == 0, readers.statuses
 
 
+def test_a_worker_that_catches_up_while_the_log_begins_anew_is_sent_to_load(networked):
+    """It has so much to do that it was not sent all of the old log yet, and goes on at the wrong
+    moment."""
+    token = networked.create_key("tenant")
+    follower = networked.followers(networked.wait_leader())[0]
+    follower.stop()
+    mark = networked.scratch.file("stopped")
+    follower.start(environment={"INSI_TEST_FAIL": f"install_begun:stop:{mark}"})
+    networked.wait_equal()
+    storage, _ = follower.signal_worker("storage", signal.SIGSTOP)
+    leader = networked.wait_leader()
+    write(networked, token, leader, 1300, "large", LARGE)
+    known = commit_index(networked, follower)
+    networked.network.isolate(networked.number(follower))
+    outrun(networked, token, follower, known=known + 50)
+    networked.network.heal()
+    until(lambda: os.path.exists(mark), "the log is to begin anew", 30, 0.01)
+    storage.signal(signal.SIGCONT)
+    client = follower.client(token)
+    until(
+        lambda: client.get("large000700", consistency="stale").status == 200,
+        "it applies what it had been sent",
+    )
+    client.close()
+    follower.signal_worker("raft", signal.SIGCONT)
+    wait_caught_up(networked, token)
+    assert follower.log.find("snapshot_installed")
+
+
 def test_connections_reset_while_one_is_sent_cost_no_more_than_a_moment(networked):
     token = networked.create_key("tenant")
     follower = networked.followers(networked.wait_leader())[0]
