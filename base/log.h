@@ -2,10 +2,11 @@
  *
  *     LOG_INFO("leader_elected", LOG_U64("term", term), LOG_STR("leader", name));
  *
- * text:  2026-11-24T08:15:30.123Z info node=node0 process=raft event=leader_elected term=4
- * leader=node1 json:
- * {"time":"2026-11-24T08:15:30.123Z","level":"info","node":"node0","process":"raft",
- *         "event":"leader_elected","term":4,"leader":"node1"}
+ * text:
+ *   2026-11-24T08:15:30.123Z info node=node0 process=raft event=leader_elected term=4 leader=node1
+ * JSON, in one line:
+ *   {"time":"2026-11-24T08:15:30.123Z","level":"info","node":"node0","process":"raft",
+ *    "event":"leader_elected","term":4,"leader":"node1"}
  *
  * Events are lower_snake, noun then participle. A value is quoted in text when it holds anything
  * but printable ASCII without spaces, quotes and '='; control bytes are always escaped, so nothing

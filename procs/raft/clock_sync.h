@@ -1,13 +1,13 @@
 /* clock_sync.h - how far this node's boot clock is from cluster time, by asking the leader (I8).
  *
  *   1. A question names this node's boot time when it asked; the answer repeats it and tells
- * cluster time at the leader. Cluster time now is that and half of the round trip, give or take
- * that half: so of the answers of the last CLOCK_SYNC_KEEP_NS the one that travelled fastest
- * counts.
+ *      cluster time at the leader. Cluster time now is that and half of the round trip, give or
+ *      take that half: so of the answers of the last CLOCK_SYNC_KEEP_NS the one that travelled
+ *      fastest counts.
  *   2. What is shown goes forward at once, and back by at most CLOCK_SYNC_BACK_MS per answer: a
  *      reader never sees it run backwards (shm/board.h), so for that long it stands still.
  *   3. An answer that was on its way for long says little, and after a change of leaders it may be
- * the only one. It moves what is shown only as far as it proves that wrong.
+ *      the only one. It moves what is shown only as far as it proves that wrong.
  *
  * Pure: times are handed in.
  */

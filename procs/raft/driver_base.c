@@ -1,13 +1,13 @@
 /* driver_base.c - at a start: where the log and the snapshots meet.
  *
  *   1. The log leads to the newest snapshot when it holds the entry of that index, with that term.
- * If it does not, a crash came after a snapshot was received and before the log was begun anew
+ *      If it does not, a crash came after a snapshot was received and before the log was begun anew
  *      behind it: that is done now (N3).
  *   2. The core is told of the log from the oldest good snapshot in it on, because that is where
- * the membership is known. From its very beginning, if it is all there.
+ *      the membership is known. From its very beginning, if it is all there.
  *   3. A log that begins behind every good snapshot has lost what leads up to it. A node that is
- * alone stops. One of several knows no members and so leads nobody, but goes on with the log, and
- * gets a snapshot from the leader.
+ *      alone stops. One of several knows no members and so leads nobody, but goes on with the log,
+ *      and gets a snapshot from the leader.
  */
 #include <stdlib.h>
 

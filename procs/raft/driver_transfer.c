@@ -5,7 +5,7 @@
  *      time; the others wait. The core hears of each end, well or not, and asks again.
  *   2. A follower takes one from the leader of its term. When it is in place the core decides: the
  *      log begins anew behind it, or it is one of what the log holds and is kept beside it, or it
- * is of no use.
+ *      is of no use.
  */
 #include <stdlib.h>
 

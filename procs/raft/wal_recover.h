@@ -10,7 +10,7 @@
  *      was: at the front by the floor, in the middle by the sequence, at the end by the seal.
  *   3. The last segment is read from the device, because the page cache may hold what a failed sync
  *      did not write; after a failed sync ("suspect") all of them are. What the device holds
- * counts.
+ *      counts.
  *   4. What was found is synced before anybody builds on it: it may have been read before it was
  *      written.
  */

@@ -1,13 +1,14 @@
 /* oracle.h - what must be true, checked after every step against everything that is known.
  *
  *   election safety      one leader a term; a vote a term from each disk; the new leader's log
- * holds all that is committed, and nobody else has a lease (oracle_lead.c) durability what a
- * message says is on the disk of who sends it (oracle_message.c) log matching         (index, term)
- * is the same entry everywhere, with the same one before it commit               decided is what a
- * majority of the voters in effect has on disk, up to an entry of the leader's own term; it never
- * changes (oracle_log.c) state machines       each applies exactly what is committed; a command
- * takes effect once membership           one change at a time, of one voter at most, after an own
- * commit leases               one at a time; given up before TIMEOUT_NOW (oracle_lead.c); backed by
+ *                        holds all that is committed, and nobody else has a lease (oracle_lead.c)
+ *   durability           what a message says is on the disk of who sends it (oracle_message.c)
+ *   log matching         (index, term) is the same entry everywhere, with the same one before it
+ *   commit               decided is what a majority of the voters in effect has on disk, up to an
+ *                        entry of the leader's own term; it never changes (oracle_log.c)
+ *   state machines       each applies exactly what is committed; a command takes effect once
+ *   membership           one change at a time, of one voter at most, after an own commit
+ *   leases               one at a time; given up before TIMEOUT_NOW (oracle_lead.c); backed by
  *                        promises of a majority of the voters, which are kept (oracle_promise.c)
  *   linearizability      by witness: replies carry the log index, log order must respect real time
  *                        (oracle_client.c)

@@ -9,7 +9,7 @@
  *      so that a slow disk does not look like a dead node; what is still on its way to the disk is
  *      answered once more by a parked answer.
  *   5. Hearing a leader is a promise: no vote for anybody else within T (3.8 of this core's rules
- * in docs/raft.md; thesis 4.2.3, 6.4.1).
+ *      in docs/raft.md; thesis 4.2.3, 6.4.1).
  */
 #include "base/check.h"
 #include "base/error.h"

@@ -1,7 +1,7 @@
 /* lease.c - what a leader may conclude from the answers of its peers.
  *
- *   Every APPEND carries the leader's round and the time it was sent; every answer returns both.
- *   Lease (I7, L1; thesis 6.4.1): who answered will vote for nobody else within T of receiving,
+ * Every APPEND carries the leader's round and the time it was sent; every answer returns both.
+ * Lease (I7, L1; thesis 6.4.1): who answered will vote for nobody else within T of receiving,
  * which is after sending. So the lease ends T, less the drift margin, after the sending of the
  * newest message that a majority of the current voters answered. Only rounds from round_floor on
  * count: it is raised when the lease is given up (before a transfer, a change of voters), so that

@@ -1,7 +1,7 @@
 /* read.c - read indexes (thesis 6.4), both sides.
  *
- *   The leader answers with its commit index at the time of the question, once an entry of its own
- *   term is committed, and when it knows that it still led after the question came: by its lease,
+ * The leader answers with its commit index at the time of the question, once an entry of its own
+ * term is committed, and when it knows that it still led after the question came: by its lease,
  * or by a majority's answers to a round that began later (L10, G4). Questions that come while such
  * a round is under way share the next one. A follower passes questions on under a nonce; nonces
  * count up, from a random start, so that none comes twice, not in another life either (L10). The

@@ -5,8 +5,8 @@
  *   2. A received snapshot that ends at an entry of this log (same index, same term) shows that the
  *      log up to there is committed: it is kept, suffix and all (5.1; N2).
  *   3. Else the log conflicts or ends earlier: nothing in it is needed, and it begins anew behind
- * the snapshot. Until that is on the disk this node acknowledges nothing and does not stand for
- *      election (N3, N4).
+ *      the snapshot. Until that is on the disk this node acknowledges nothing and does not stand
+ *      for election (N3, N4).
  */
 #include "base/check.h"
 #include "base/error.h"

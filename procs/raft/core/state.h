@@ -1,8 +1,8 @@
 /* state.h - the core's state and the functions that its files share. Private to core/.
  *
  * Layers, lower ones know nothing of higher ones:
- *   log quorum -> conf write send -> role -> lease progress -> append vote read transfer snap ->
- * step
+ *   log quorum -> conf write send -> role -> lease progress ->
+ *   append follow vote read transfer change snap -> step
  */
 #ifndef INSI_RAFT_CORE_STATE_H
 #define INSI_RAFT_CORE_STATE_H

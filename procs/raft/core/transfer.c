@@ -2,10 +2,10 @@
  *
  *   1. No proposals are taken and no lease is held from the beginning on (M5, L6).
  *   2. When the target has the whole log on its disk: TIMEOUT_NOW. The transfer's round is the
- * floor below which answers earn no lease.
+ *      floor below which answers earn no lease.
  *   3. Over after T: the floor is raised above the transfer's round and goes out with every APPEND,
  *      so that whoever grants a new lease knows that the old TIMEOUT_NOW is void (L7; vote.c rule
- * 6).
+ *      6).
  *   4. A leader that has not been able to write or to apply for T hands over; if that leads to
  *      nothing within another T it steps down, for there may be others than the one it chose (E8).
  */

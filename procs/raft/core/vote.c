@@ -1,19 +1,19 @@
 /* vote.c - elections (thesis 3.4, 3.6.1, 9.6), both sides.
  *
  *   1. A pre-vote asks how a vote would go and changes nothing at the voter: not term, vote, timer
- * or promise (9.6; E1, E2). Only who would win stands for election.
+ *      or promise (9.6; E1, E2). Only who would win stands for election.
  *   2. A vote goes to a candidate whose log is at least as up to date, once per term, and is on the
  *      disk before the answer leaves (3.4, 3.6.1; P1). The candidate's own counts likewise.
  *   3. Within T of hearing a leader a voter ignores everybody else's request, and does not take
- * over the term (4.2.3; E4, L8): the leader's lease rests on that. But it listens to the leader
- * that it heard: who asks has stepped down (E3).
+ *      over the term (4.2.3; E4, L8): the leader's lease rests on that. But it listens to the
+ *      leader that it heard: who asks has stepped down (E3).
  *   4. A leader ignores requests altogether; who is stuck at a higher term says so in its answers
- * to APPENDs, and the leader steps down once (E5).
+ *      to APPENDs, and the leader steps down once (E5).
  *   5. After a restart nobody gets a vote for T and the drift margin, for a promise may have been
  *      forgotten (I7, L5).
  *   6. A transfer's request passes 3 and 4, because the leader gave up its lease for it. It names
- * the leader's term and the transfer's round; a voter that has since heard from that leader with a
- *      higher floor knows that the transfer was given up, and rule 3 holds (L6, L7).
+ *      the leader's term and the transfer's round; a voter that has since heard from that leader
+ *      with a higher floor knows that the transfer was given up, and rule 3 holds (L6, L7).
  *   7. A candidate outside the voter's config may get the vote (4.2.2; E6), and a learner may give
  *      one: either's config may be old. Counted are the current voters' votes alone.
  */
