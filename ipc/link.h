@@ -1,15 +1,16 @@
-/* link.h - one link: an NNG pair0 socket over ipc:// between two processes of a node.
+/* link.h - one link: an NNG byte stream over ipc:// between two processes of a node.
  *
  * A link carries messages of ipc/msg.h in batches: everything queued in one turn of the loop leaves
- * as one NNG message at the end of the turn (link_flush), never on a timer. It reconnects by itself
- * (within 25 ms); both sides then say hello again (protocol version, process, index, node, start
- * id), and only after a good hello is the link up. A hello that does not fit is logged once on both
- * sides and the pipe is closed. What was in flight when a peer dies is lost, always a tail, never
+ * as one batch at the end of the turn (link_flush), never on a timer. It reconnects by itself
+ * (within 10 ms of the peer's being there, and an eighth of the time that it was away, at most
+ * 250 ms); both sides then say hello again (protocol version, process, index, node, start id), and
+ * only after a good hello is the link up. A hello that does not fit is logged once on both sides
+ * and the connection is closed. What was in flight when a peer dies is lost, always a tail, never
  * something in the middle: users ask again in on_up. For the same reason a message that does not
  * decode ends the connection (a new one is tried after a second).
  * NNG's threads only queue and wake; every callback below runs in the owner's loop, from
- * link_drain. Single peer: an extra dialer is refused. Bounds: LINK_QUEUE_BYTES not yet sent, then
- * link_begin refuses (E_BUSY); LIMIT_MESSAGE_BYTES per NNG message received.
+ * link_drain. Single peer: an extra dialer waits until that one is gone. Bounds: LINK_QUEUE_BYTES
+ * not yet sent, then link_begin refuses (E_BUSY); LIMIT_MESSAGE_BYTES per batch received.
  */
 #ifndef INSI_IPC_LINK_H
 #define INSI_IPC_LINK_H
@@ -41,7 +42,7 @@ struct link_handlers {
      * checks: what does not decode is logged with type and peer, and the link goes down. Bytes are
      * borrowed until the handler returns. */
     void (*on_message)(void *arg, enum msg type, struct unpack *body);
-    /* the last message of one received NNG batch was handled (may be NULL) */
+    /* the last message of one received batch was handled (may be NULL) */
     void (*on_batch_end)(void *arg);
 };
 
@@ -73,13 +74,12 @@ size_t link_queued_bytes(const struct link *link);
 int link_begin(struct link *link, enum msg type, uint32_t element_count, struct pack **pack);
 void link_end(struct link *link);
 
-/* Hands over this turn's batch; what NNG cannot take yet is kept and sent when it can. */
+/* Sends this turn's batch; while the one before is on its way, it is kept and goes on growing. */
 void link_flush(struct link *link);
 
 /* True when all that was queued has been handed to the kernel (used before a planned exit: ask
- * again after a moment). The first call makes later sends a little dearer, so it is for that only.
- */
-bool link_is_idle(struct link *link);
+ * again after a moment). */
+bool link_is_idle(const struct link *link);
 
 /* Puts fd and flush into a loop.c loop. */
 int link_attach(struct link *link, struct loop *loop);

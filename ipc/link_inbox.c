@@ -10,7 +10,7 @@
 #include "base/error.h"
 
 #define LINK_EVENTS_FIRST 16
-#define LINK_MESSAGE_OVERHEAD 256 /* about what NNG allocates around the bytes of a message */
+#define LINK_EVENT_OVERHEAD 64 /* about what the memory of a few bytes costs */
 
 int link_inbox_init(struct link_inbox *inbox)
 {
@@ -21,8 +21,10 @@ int link_inbox_init(struct link_inbox *inbox)
 
 void link_events_fini(struct link_events *events)
 {
-    for (size_t i = 0; i < events->count; i++)
-        nng_msg_free(events->items[i].message); /* NULL is fine */
+    for (size_t i = 0; i < events->count; i++) {
+        nng_stream_free(events->items[i].stream); /* NULL is fine */
+        free(events->items[i].bytes);
+    }
     free(events->items);
     *events = (struct link_events){0};
 }
@@ -35,9 +37,9 @@ void link_inbox_fini(struct link_inbox *inbox)
     pthread_mutex_destroy(&inbox->mutex);
 }
 
-size_t link_message_cost(nng_msg *message)
+size_t link_event_cost(const struct link_event *event)
 {
-    return nng_msg_len(message) + LINK_MESSAGE_OVERHEAD;
+    return event->bytes != NULL ? event->len + LINK_EVENT_OVERHEAD : 0;
 }
 
 bool link_inbox_put(struct link_inbox *inbox, struct link_event event)
@@ -48,10 +50,9 @@ bool link_inbox_put(struct link_inbox *inbox, struct link_event event)
         filling->items = mem_grow(filling->items, &filling->capacity, sizeof(struct link_event),
                                   LINK_EVENTS_FIRST);
     filling->items[filling->count++] = event;
-    if (event.message != NULL)
-        inbox->bytes += link_message_cost(event.message);
+    inbox->bytes += link_event_cost(&event);
     bool has_room = inbox->bytes < LINK_INBOX_BYTES;
-    if (!has_room && event.kind == LINK_EVENT_MESSAGE)
+    if (!has_room && event.kind == LINK_EVENT_BYTES)
         inbox->paused = true;
     pthread_mutex_unlock(&inbox->mutex);
     return has_room;

@@ -1,7 +1,7 @@
 /* link_inbox.h - the hand-over from NNG's threads to the thread that owns a link.
  *
  * A queue under a mutex and an eventfd, written only when the owner has taken everything before:
- * under load many messages cost one wake-up. Bytes of messages are bounded: at LINK_INBOX_BYTES the
+ * under load many batches cost one wake-up. What was received is bounded: at LINK_INBOX_BYTES the
  * receiver is told not to receive again, and the owner restarts it once it has worked the backlog
  * off.
  */
@@ -18,18 +18,19 @@
 #define LINK_INBOX_BYTES (64u << 20)
 
 enum link_event_kind {
-    LINK_EVENT_PIPE_OFFERED, /* exists, may yet be refused; before anything else of this pipe */
-    LINK_EVENT_PIPE_UP,
-    LINK_EVENT_PIPE_DOWN,
-    LINK_EVENT_MESSAGE,
-    LINK_EVENT_SEND_DONE,
-    LINK_EVENT_REVIVE, /* revive_aio has slept */
+    LINK_EVENT_MET,   /* link_meet.h: a stream, or none */
+    LINK_EVENT_BYTES, /* link_wire.h: whole batches */
+    LINK_EVENT_ENDED, /* the connection broke */
+    LINK_EVENT_SENT,  /* there is room for the next batch */
+    LINK_EVENT_TIMER, /* link_timer.h */
 };
 
 struct link_event {
     enum link_event_kind kind;
-    uint32_t pipe;
-    nng_msg *message; /* LINK_EVENT_MESSAGE: owned by the event */
+    uint32_t generation; /* of the connection, or of the listener */
+    nng_stream *stream;  /* LINK_EVENT_MET: owned by the event; NULL when it failed */
+    uint8_t *bytes;      /* LINK_EVENT_BYTES: owned by the event */
+    size_t len;
 };
 
 struct link_events {
@@ -42,7 +43,7 @@ struct link_inbox {
     int wake_fd;
     bool signalled; /* the owner was woken and has not taken yet */
     bool paused;    /* the receiver waits for link_inbox_done */
-    size_t bytes;   /* of messages put and not yet done */
+    size_t bytes;   /* put and not yet done */
     struct link_events filling;
 };
 
@@ -59,8 +60,8 @@ void link_inbox_wake(struct link_inbox *inbox);
 void link_inbox_take(struct link_inbox *inbox, struct link_events *taken);
 bool link_inbox_done(struct link_inbox *inbox, size_t bytes);
 
-/* What a message counts against LINK_INBOX_BYTES. */
-size_t link_message_cost(nng_msg *message);
+/* What an event counts against LINK_INBOX_BYTES. */
+size_t link_event_cost(const struct link_event *event);
 void link_events_fini(struct link_events *events);
 
 #endif

@@ -1,104 +1,73 @@
-/* link_send.c - the sending half of a link: messages into batches, batches into NNG.
+/* link_send.c - the sending half of a link: a turn's messages become one batch.
  *
- * NNG's own send buffer stays at 0: one message is on its way and one waits in send_aio; all other
- * bytes wait here, where they are counted and can be thrown away when the peer goes. While NNG is
- * busy the open batch goes on growing, so a slow receiver makes batches larger, not more. There is
- * no timer.
+ * One batch is on its way at a time; all other bytes wait here, where they are counted and can be
+ * thrown away when the peer goes. Meanwhile the open batch goes on growing, so a slow receiver
+ * makes batches larger, not more. There is no timer.
  */
-#include <poll.h>
-
 #include "base/check.h"
 #include "base/error.h"
 #include "ipc/hello.h"
 #include "ipc/link_private.h"
 
-#define LINK_KEEP_BYTES (64u << 10) /* of the batch buffer, while idle */
-#define LINK_HEAD_BYTES 18
+#define LINK_NONCES_BYTES 18
 #define LINK_FRAME_HEAD_BYTES 5
 #define LINK_FRAME_HEAD 0xc6 /* msgpack bin with a length of four bytes */
 
 _Static_assert(LIMIT_BATCH_BYTES + LIMIT_ENTRY_BYTES + 4096 < LIMIT_MESSAGE_BYTES,
-               "a batch about to be closed and the largest message fit one NNG message");
+               "a batch about to be closed and the largest message are not too large together");
 _Static_assert(LINK_QUEUE_BYTES / LIMIT_BATCH_BYTES + 4 < LINK_READY_BATCHES,
                "every batch of a full queue has a place");
 
 static void link_close_batch(struct link *link)
 {
-    if (link->batch.len == 0)
-        return;
-    nng_msg *message = NULL;
     CHECK(link->ready_count < LINK_READY_BATCHES);
-    CHECK(nng_msg_alloc(&message, 0) == 0);
-    CHECK(nng_msg_append(message, link->batch.data, link->batch.len) == 0);
-    link->ready[link->ready_count++] = message;
+    link->ready[link->ready_count++] = link->batch;
     link->ready_bytes += link->batch.len;
-    buf_clear(&link->batch);
-    buf_shrink(&link->batch, LINK_KEEP_BYTES);
+    buf_init(&link->batch, link->batch.max);
 }
 
-/* Gives NNG what it takes; the first message that it does not take goes to send_aio, whose
- * completion wakes the owner. */
-static void link_send_ready(struct link *link)
+/* Returns whether all closed batches are gone. */
+static bool link_send_ready(struct link *link)
 {
     unsigned sent = 0;
-    while (sent < link->ready_count && !link->is_sending) {
-        nng_msg *message = link->ready[sent++];
-        size_t bytes = nng_msg_len(message);
+    while (sent < link->ready_count) {
+        size_t bytes = link->ready[sent].len;
+        if (!link_wire_send(&link->wire, &link->ready[sent]))
+            break;
         link->ready_bytes -= bytes;
-        int rv = nng_sendmsg(link->socket, message, NNG_FLAG_NONBLOCK);
-        if (rv == 0)
-            continue;
-        CHECK(rv == NNG_EAGAIN);
-        link->is_sending = true;
-        link->sending_bytes = bytes;
-        nng_aio_set_msg(link->send_aio, message);
-        nng_send_aio(link->socket, link->send_aio);
+        buf_fini(&link->ready[sent++]); /* what came in exchange */
     }
     link->ready_count -= sent;
-    for (unsigned i = 0; i < link->ready_count; i++)
-        link->ready[i] = link->ready[sent + i];
+    if (sent > 0)
+        memmove(link->ready, link->ready + sent, link->ready_count * sizeof(link->ready[0]));
+    return link->ready_count == 0;
 }
 
 void link_forget_unsent(struct link *link)
 {
     for (unsigned i = 0; i < link->ready_count; i++)
-        nng_msg_free(link->ready[i]);
+        buf_fini(&link->ready[i]);
     link->ready_count = 0;
     link->ready_bytes = 0;
     buf_clear(&link->batch);
-    buf_shrink(&link->batch, LINK_KEEP_BYTES);
-    if (link->is_sending)
-        nng_aio_cancel(link->send_aio);
-}
-
-void link_on_send_done(struct link *link)
-{
-    CHECK(link->is_sending);
-    link->is_sending = false;
-    link->sending_bytes = 0;
-    if (nng_aio_result(link->send_aio) != 0)
-        nng_msg_free(nng_aio_get_msg(link->send_aio));
-    nng_aio_set_msg(link->send_aio, NULL);
+    buf_shrink(&link->batch, LINK_WIRE_KEEP_BYTES);
 }
 
 void link_flush(struct link *link)
 {
     CHECK(!link->in_message);
-    if (link->ready_count == 0 && (link->batch.len == 0 || link->is_sending))
-        return; /* while NNG is busy the open batch goes on growing */
-    link_send_ready(link);
-    if (!link->is_sending) {
-        link_close_batch(link);
-        link_send_ready(link);
-    }
+    if (link_send_ready(link) && link->batch.len > 0)
+        (void)link_wire_send(&link->wire, &link->batch); /* else it goes on growing */
 }
 
 static void link_write_head(struct link *link, uint64_t peer_nonce)
 {
+    static const uint8_t length[LINK_WIRE_HEAD_BYTES];
+    CHECK(buf_append(&link->batch, length, sizeof(length)) == 0);
     pack_init(&link->pack, &link->batch);
     pack_u64_fixed(&link->pack, link->own_nonce);
     pack_u64_fixed(&link->pack, peer_nonce);
-    CHECK(link->batch.len == LINK_HEAD_BYTES);
+    CHECK(link->batch.len == LINK_WIRE_HEAD_BYTES + LINK_NONCES_BYTES);
 }
 
 static void link_begin_frame(struct link *link)
@@ -129,8 +98,7 @@ void link_send_hello(struct link *link)
     link_begin_frame(link);
     hello_pack(&link->pack, &hello);
     link_end_frame(link);
-    link_close_batch(link);
-    link_send_ready(link);
+    link_flush(link);
 }
 
 int link_begin(struct link *link, enum msg type, uint32_t element_count, struct pack **pack)
@@ -163,17 +131,10 @@ void link_end(struct link *link)
 
 size_t link_queued_bytes(const struct link *link)
 {
-    return link->batch.len + link->ready_bytes + link->sending_bytes;
+    return link->batch.len + link->ready_bytes + link_wire_unsent_bytes(&link->wire);
 }
 
-bool link_is_idle(struct link *link)
+bool link_is_idle(const struct link *link)
 {
-    if (link_queued_bytes(link) > 0)
-        return false;
-    if (link->pipe == 0)
-        return true;
-    if (link->send_fd < 0)
-        CHECK(nng_socket_get_int(link->socket, NNG_OPT_SENDFD, &link->send_fd) == 0);
-    struct pollfd writable = {.fd = link->send_fd, .events = POLLIN};
-    return poll(&writable, 1, 0) == 1;
+    return link_queued_bytes(link) == 0;
 }

@@ -22,7 +22,6 @@ FAKE_LIBEXEC := $(BUILD)/tests/libexec
 FAKES := $(addprefix $(FAKE_LIBEXEC)/,$(notdir $(WORKERS)))
 fake = $(call program,$(FAKE_LIBEXEC)/$(1),tests/fake/$(subst -,_,$(1)).c,$(2),$(3))
 $(eval $(call fake,link-streamer,$(OWN_LINK),$(SYS_LINK)))
-$(eval $(call fake,link-stuck,$(OWN_LINK),$(SYS_LINK)))
 $(eval $(call fake,worker,$(OWN_GATEWAY),$(SYS_STATE)))
 $(FAKES): $(FAKE_LIBEXEC)/worker
 	$(Q)ln -f $< $@
@@ -49,7 +48,7 @@ $(eval $(call unit,gateway,$(call without_main,$(GATEWAY_SRC)),$(OWN_GATEWAY),$(
 $(eval $(call unit,supervisor,$(call without_main,$(INSID_ALL)),$(OWN_INSID),$(SYS_BASE)))
 $(eval $(call unit,insic,$(call without_main,$(INSIC_SRC)),$(OWN_INSIC),$(SYS_INSIC)))
 # the programs that they start
-$(BUILD)/tests/unit-ipc: | $(addprefix $(FAKE_LIBEXEC)/link-,streamer stuck)
+$(BUILD)/tests/unit-ipc: | $(FAKE_LIBEXEC)/link-streamer
 $(BUILD)/tests/unit-raft: | $(LIBEXEC)/insi-raft
 $(BUILD)/tests/unit-storage: | $(addprefix $(LIBEXEC)/insi-,storage cacheq events)
 $(BUILD)/tests/unit-supervisor: | $(FAKES)

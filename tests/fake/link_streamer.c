@@ -3,7 +3,7 @@
  *     link-streamer <run folder> <node> <start id>
  *
  * Waits for a byte on stdin, then opens gateway 0's link to raft and streams READ_INDEX, numbered
- * from 1 in each connection, until it is killed or its stdin ends.
+ * from 1 in each connection, until it is killed or its stdin ends. Takes REFUSE as an answer.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,9 +29,10 @@ static void streamer_on_up(void *arg, const struct link_peer *peer)
 
 static void streamer_on_message(void *arg, enum msg type, struct unpack *body)
 {
+    struct msg_refuse msg;
     (void)arg;
-    (void)type;
-    (void)body;
+    if (type == MSG_REFUSE)
+        (void)msg_refuse_decode(&msg, body); /* an echo */
 }
 
 static void streamer_on_stdin(void *arg)

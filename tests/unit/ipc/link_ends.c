@@ -1,14 +1,16 @@
 /* link_ends.c - see link_ends.h. */
 #include "link_ends.h"
 
-#include <nng/protocol/pair0/pair.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/path.h"
+#include "ipc/link_private.h"
 
 #define ENDS_MAX 4
 
@@ -197,42 +199,56 @@ struct raw_hello raw_good_hello(void)
     return (struct raw_hello){LINK_PROTOCOL_VERSION, PROC_GATEWAY, 0, NODE, 77};
 }
 
+uint32_t end_connection(const struct end *end)
+{
+    return link_wire_is_open(&end->link->wire) ? end->link->wire.generation : 0;
+}
+
+struct sockaddr_un raw_address(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char url[PROC_LINK_BYTES];
+    cr_assert_eq(proc_link_url(url, ends_dir, PROC_RAFT, PROC_GATEWAY, 0), 0);
+    size_t len = strlen(url) - strlen("ipc://");
+    cr_assert_lt(len, sizeof(address.sun_path));
+    memcpy(address.sun_path, url + strlen("ipc://"), len);
+    return address;
+}
+
+static size_t raw_length(const struct buf *in)
+{
+    if (in->len < 4)
+        return 0;
+    return (size_t)in->data[0] << 24 | (size_t)in->data[1] << 16 | (size_t)in->data[2] << 8 |
+           in->data[3];
+}
+
 bool raw_receive(struct raw *raw)
 {
-    nng_msg *message;
-    if (nng_recvmsg(raw->socket, &message, NNG_FLAG_NONBLOCK) != 0)
+    uint8_t bytes[4096];
+    ssize_t got = recv(raw->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    if (got > 0)
+        cr_assert_eq(buf_append(&raw->in, bytes, (size_t)got), 0);
+    size_t len = raw_length(&raw->in);
+    if (len == 0 || raw->in.len < 4 + len)
         return false;
     buf_clear(&raw->last);
-    cr_assert_eq(buf_append(&raw->last, nng_msg_body(message), nng_msg_len(message)), 0);
-    nng_msg_free(message);
+    cr_assert_eq(buf_append(&raw->last, raw->in.data + 4, len), 0);
+    buf_consume(&raw->in, 4 + len);
     return true;
 }
 
 void raw_connect(struct raw *raw)
 {
-    char url[PROC_LINK_BYTES];
+    const struct sockaddr_un address = raw_address();
     struct unpack unpack;
-    nng_dialer dialer;
+    buf_init(&raw->in, LIMIT_MESSAGE_BYTES);
     buf_init(&raw->last, LIMIT_MESSAGE_BYTES);
-    cr_assert_eq(proc_link_url(url, ends_dir, PROC_RAFT, PROC_GATEWAY, 0), 0);
-    cr_assert_eq(nng_pair0_open(&raw->socket), 0);
+    raw->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_geq(raw->fd, 0);
     raw->is_open = true;
-    cr_assert_eq(nng_socket_set_ms(raw->socket, NNG_OPT_RECONNMINT, 10), 0);
-    cr_assert_eq(nng_socket_set_ms(raw->socket, NNG_OPT_SENDTIMEO, 5000), 0);
-    uint64_t end_ms = clock_boot_ms() + 15000;
-    while (!raw_receive(raw)) { /* NNG may give up dialing, see link.c: dial anew now and then */
-        cr_assert_lt(clock_boot_ms(), end_ms, "no hello");
-        cr_assert_eq(nng_dial(raw->socket, url, &dialer, NNG_FLAG_NONBLOCK), 0);
-        uint64_t redial_ms = clock_boot_ms() + 500;
-        bool heard = false;
-        while (!heard && clock_boot_ms() < redial_ms) {
-            ends_turn(5);
-            heard = raw_receive(raw);
-        }
-        if (heard)
-            break;
-        nng_dialer_close(dialer);
-    }
+    cr_assert_eq(connect(raw->fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    WAIT_FOR(raw_receive(raw));
     unpack_init(&unpack, buf_slice(&raw->last));
     raw->peer_nonce = unpack_u64(&unpack);
     cr_assert_neq(raw->peer_nonce, 0);
@@ -242,17 +258,25 @@ void raw_connect(struct raw *raw)
 void raw_close(struct raw *raw)
 {
     if (raw->is_open)
-        nng_close(raw->socket);
+        close(raw->fd);
     raw->is_open = false;
+    buf_fini(&raw->in);
     buf_fini(&raw->last);
 }
 
-void raw_send(struct raw *raw, struct slice bytes)
+void raw_send_bytes(struct raw *raw, struct slice bytes)
 {
-    nng_msg *message;
-    cr_assert_eq(nng_msg_alloc(&message, 0), 0);
-    cr_assert_eq(nng_msg_append(message, bytes.data, bytes.len), 0);
-    cr_assert_eq(nng_sendmsg(raw->socket, message, 0), 0);
+    cr_assert_eq(send(raw->fd, bytes.data, bytes.len, MSG_NOSIGNAL), (ssize_t)bytes.len);
+}
+
+void raw_send(struct raw *raw, struct slice batch)
+{
+    uint8_t bytes[4096] = {0};
+    cr_assert_lt(batch.len, sizeof(bytes) - 4);
+    bytes[2] = (uint8_t)(batch.len >> 8);
+    bytes[3] = (uint8_t)batch.len;
+    memcpy(bytes + 4, batch.data, batch.len);
+    raw_send_bytes(raw, slice_of(bytes, 4 + batch.len));
 }
 
 static void raw_send_batch(struct raw *raw, uint64_t sender_nonce, uint64_t receiver_nonce,

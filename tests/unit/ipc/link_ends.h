@@ -1,12 +1,12 @@
 /* link_ends.h - what the tests of links share: real ends that count what happens to them, driven by
- * hand (no loop, so a test decides who takes a turn), and a raw NNG peer that can say anything. */
+ * hand (no loop, so a test decides who takes a turn), and a raw peer that can say anything. */
 #ifndef INSI_TESTS_UNIT_IPC_LINK_ENDS_H
 #define INSI_TESTS_UNIT_IPC_LINK_ENDS_H
 
 #include <criterion/criterion.h>
-#include <nng/nng.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/un.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -55,13 +55,14 @@ void ends_turn(int timeout_ms);
 /* Log lines since ends_init that contain the text. */
 unsigned ends_logged(const char *text);
 
-/* ---- a peer that speaks NNG and nothing else: it poses as gateway 0 for a raft end ---- */
+/* ---- a peer that is a socket and nothing else: it poses as gateway 0 for a raft end ---- */
 
 struct raw {
-    nng_socket socket;
+    int fd;
     bool is_open;
     uint64_t own_nonce, peer_nonce; /* peer_nonce: from the end's hello */
-    struct buf last;                /* the last NNG message received */
+    struct buf in;                  /* received and not yet looked at */
+    struct buf last;                /* the last batch received */
 };
 
 struct raw_hello { /* what raw_good_hello fills in right */
@@ -71,10 +72,15 @@ struct raw_hello { /* what raw_good_hello fills in right */
 };
 struct raw_hello raw_good_hello(void);
 
+/* The number of the end's present connection; 0: none. */
+uint32_t end_connection(const struct end *end);
+
+struct sockaddr_un raw_address(void);
 void raw_connect(struct raw *raw); /* dials, and waits for the end's hello */
 void raw_close(struct raw *raw);
-bool raw_receive(struct raw *raw); /* false: nothing there now */
-void raw_send(struct raw *raw, struct slice bytes);
+bool raw_receive(struct raw *raw);                        /* false: no whole batch is there now */
+void raw_send_bytes(struct raw *raw, struct slice bytes); /* as they are */
+void raw_send(struct raw *raw, struct slice batch);       /* behind its length */
 void raw_send_hello(struct raw *raw, uint64_t nonce, const struct raw_hello *hello);
 void raw_send_number(struct raw *raw, uint64_t sender_nonce, uint64_t receiver_nonce,
                      uint64_t number);

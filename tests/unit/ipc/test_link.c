@@ -21,8 +21,8 @@ static struct end raft, gateway;
 
 TestSuite(link, .init = ends_init, .fini = ends_fini, .timeout = 60);
 
-/* A pipe may go and come more than once, and a hello that waited for the pipe before may precede
- * the good one, before both ends agree again: so ups are not counted where there was a break. */
+/* A connection may go and come more than once before both ends agree again: so ups are not counted
+ * where there was a break. */
 static bool both_are_up(void)
 {
     return link_is_up(raft.link) && link_is_up(gateway.link) &&
@@ -37,9 +37,14 @@ static void open_both(void)
     WAIT_FOR(raft.ups == 1 && gateway.ups == 1);
 }
 
-static void break_pipe(const struct end *end)
+/* As a failure within the kernel would. */
+static void break_connection(const struct end *end)
 {
-    nng_pipe_close((nng_pipe){end->link->pipe});
+    struct link_wire *wire = &end->link->wire;
+    pthread_mutex_lock(&wire->mutex);
+    wire->is_closing = true; /* nothing may be begun on a closed stream */
+    pthread_mutex_unlock(&wire->mutex);
+    nng_stream_close(wire->stream);
 }
 
 Test(link, two_ends_come_up_and_know_each_other)
@@ -82,7 +87,7 @@ Test(link, all_messages_of_a_turn_travel_as_one_batch_in_order)
     cr_assert_eq(raft.batch_ends, 1);
     cr_assert(!raft.has_gap);
     cr_assert_eq(raft.first, 1);
-    cr_assert_eq(link_queued_bytes(gateway.link), 0);
+    WAIT_FOR(link_queued_bytes(gateway.link) == 0);
 }
 
 Test(link, a_batch_over_its_limit_is_closed_within_the_turn)
@@ -145,7 +150,7 @@ Test(link, a_broken_connection_of_two_living_processes_is_down_and_up_on_both_si
         unsigned raft_downs = raft.downs, gateway_downs = gateway.downs;
         for (uint64_t i = 1; i <= 10; i++)
             cr_assert_eq(end_send(&gateway, 1000 + i), 0); /* queued, never flushed */
-        break_pipe(round % 2 == 0 ? &raft : &gateway);
+        break_connection(round % 2 == 0 ? &raft : &gateway);
         uint64_t end_ms = clock_boot_ms() + 15000;
         while (raft.downs == raft_downs || gateway.downs == gateway_downs) {
             link_drain(raft.link); /* no flush: what is queued must die with the connection */
@@ -173,7 +178,7 @@ Test(link, breaks_under_load_lose_a_tail_and_never_the_middle)
             for (int i = 0; i < 50 && link_is_up(gateway.link); i++)
                 cr_assert_eq(end_send(&gateway, next++), 0);
             if (turn == 150)
-                break_pipe(&gateway);
+                break_connection(&gateway);
             ends_turn(turn < 200 ? 0 : 1);
             if (gateway.ups != ups) {
                 ups = gateway.ups;
@@ -234,7 +239,7 @@ Test(link, the_largest_entry_passes_and_its_memory_is_given_back)
         sum = (uint8_t)(sum + bytes[i]);
     struct msg_propose propose = {slice_of(bytes, LIMIT_ENTRY_BYTES + 1)};
     cr_assert_eq(msg_propose_send(gateway.link, &propose), E_TOO_LARGE);
-    /* Behind a batch that is just below its limit, too: the worst case of one NNG message. */
+    /* Behind a batch that is just below its limit, too: the worst case of one batch. */
     propose.entry.len = LIMIT_BATCH_BYTES - 100;
     cr_assert_eq(msg_propose_send(gateway.link, &propose), 0);
     propose.entry.len = LIMIT_ENTRY_BYTES;
@@ -243,7 +248,10 @@ Test(link, the_largest_entry_passes_and_its_memory_is_given_back)
     cr_assert_eq(raft.entry_sum, sum);
     cr_assert_eq(raft.batch_ends, 1);
     cr_assert_eq(raft.ups, 1);
+    WAIT_FOR(link_is_idle(gateway.link));
     cr_assert_leq(gateway.link->batch.cap, 64 << 10);
+    cr_assert_leq(gateway.link->wire.out.cap, 64 << 10);
+    cr_assert_leq(raft.link->wire.in.cap, 64 << 10);
     free(bytes);
 }
 
@@ -330,167 +338,16 @@ Test(link, another_node_is_refused_and_logged_once_on_both_sides)
     cr_assert_eq(ends_logged("field=node"), 2);
     cr_assert_eq(ends_logged("peer_node=node1"), 1);
     cr_assert_eq(ends_logged("peer_node=node0"), 1);
-    uint32_t pipe = raft.link->pipe;
-    cr_assert_neq(pipe, 0);
-    WAIT_FOR(raft.link->pipe != pipe && raft.link->is_refused && gateway.link->is_refused);
+    uint32_t connection = end_connection(&raft);
+    cr_assert_neq(connection, 0);
+    WAIT_FOR(end_connection(&raft) > connection && raft.link->is_refused &&
+             gateway.link->is_refused);
     cr_assert_eq(ends_logged("link_refused"), 2, "the same stranger again is no news");
     cr_assert_eq(raft.ups + gateway.ups, 0);
     end_close(&gateway);
     end_open_as(&gateway, PROC_GATEWAY, "node0", 201);
     WAIT_FOR(both_are_up());
     cr_assert_eq(raft.peer.start_id, 201);
-}
-
-/* ---- a peer in another process ---- */
-
-/* Beside this test, in libexec. */
-static void find_program(char program[PATH_BYTES], const char *name)
-{
-    ssize_t len = readlink("/proc/self/exe", program, PATH_BYTES - 64);
-    cr_assert_gt(len, 0);
-    program[len] = '\0';
-    len = strrchr(program, '/') - program;
-    snprintf(program + len, PATH_BYTES - (size_t)len, "/libexec/%s", name);
-}
-
-/* tests/fake/link_streamer.c, started by exec: NNG does not survive a fork, and Criterion itself
- * uses it. Streams numbers from 1 once it is told to go, until it is killed. */
-static pid_t start_streamer(uint64_t start_id, int *go_fd)
-{
-    char program[PATH_BYTES], id[24], node[] = NODE;
-    char *arguments[] = {program, ends_dir, node, id, NULL};
-    int fds[2];
-    pid_t pid;
-    posix_spawn_file_actions_t actions;
-    find_program(program, "link-streamer");
-    snprintf(id, sizeof(id), "%llu", (unsigned long long)start_id);
-    cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
-    cr_assert_eq(posix_spawn_file_actions_init(&actions), 0);
-    cr_assert_eq(posix_spawn_file_actions_adddup2(&actions, fds[0], STDIN_FILENO), 0);
-    cr_assert_eq(posix_spawn(&pid, program, &actions, NULL, arguments, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(fds[0]);
-    *go_fd = fds[1];
-    return pid;
-}
-
-Test(link, a_peer_killed_in_mid_stream_is_down_at_once_and_its_successor_starts_afresh)
-{
-    int go[3];
-    pid_t pids[3];
-    for (unsigned i = 0; i < 3; i++)
-        pids[i] = start_streamer(500 + i, &go[i]);
-    end_open(&raft, PROC_RAFT, 100);
-    for (unsigned i = 0; i < 3; i++) {
-        cr_assert_eq(write(go[i], "x", 1), 1);
-        WAIT_FOR(raft.ups > raft.downs && raft.peer.start_id == 500 + i);
-        WAIT_FOR(raft.count > 100000);
-        cr_assert_eq(raft.first, 1);
-        cr_assert(!raft.has_gap);
-        unsigned downs = raft.downs;
-        kill(pids[i], SIGKILL);
-        uint64_t start_ms = clock_boot_ms();
-        cr_assert_eq(waitpid(pids[i], NULL, 0), pids[i]);
-        WAIT_FOR(raft.downs > downs);
-        cr_assert_lt(clock_boot_ms() - start_ms, 1000);
-        cr_assert(!raft.has_gap);
-        close(go[i]);
-    }
-}
-
-/* ---- peers that go while NNG shakes hands ---- */
-
-static struct sockaddr_un socket_address(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    char url[PROC_LINK_BYTES];
-    cr_assert_eq(proc_link_url(url, ends_dir, PROC_RAFT, PROC_GATEWAY, 0), 0);
-    size_t len = strlen(url) - strlen("ipc://");
-    cr_assert_lt(len, sizeof(address.sun_path));
-    memcpy(address.sun_path, url + strlen("ipc://"), len);
-    return address;
-}
-
-/* Ends NNG's listening for good, unless the link begins anew: see link.c. */
-Test(link, dialers_that_hang_up_at_once_do_not_end_the_listening)
-{
-    const struct sockaddr_un address = socket_address();
-    end_open(&raft, PROC_RAFT, 100);
-    for (unsigned i = 0; i < 200; i++) {
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        cr_assert_geq(fd, 0);
-        (void)connect(fd, (const struct sockaddr *)&address, sizeof(address));
-        close(fd);
-    }
-    end_open(&gateway, PROC_GATEWAY, 200);
-    uint64_t start_ms = clock_boot_ms();
-    WAIT_FOR(both_are_up());
-    cr_assert_lt(clock_boot_ms() - start_ms, 4000);
-}
-
-Test(link, a_listener_that_hangs_up_at_once_does_not_end_the_dialing)
-{
-    const struct sockaddr_un address = socket_address();
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(listener, (const struct sockaddr *)&address, sizeof(address)), 0);
-    cr_assert_eq(listen(listener, 8), 0);
-    end_open(&gateway, PROC_GATEWAY, 200);
-    uint64_t end_ms = clock_boot_ms() + 1000;
-    unsigned met = 0;
-    while (clock_boot_ms() < end_ms) {
-        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        met += fd >= 0;
-        if (fd >= 0)
-            close(fd);
-        else
-            ends_turn(0);
-    }
-    cr_assert_gt(met, 1);
-    close(listener);
-    cr_assert_eq(unlink(address.sun_path), 0);
-    end_open(&raft, PROC_RAFT, 100);
-    uint64_t start_ms = clock_boot_ms();
-    WAIT_FOR(both_are_up());
-    cr_assert_lt(clock_boot_ms() - start_ms, 4000);
-}
-
-Test(link, a_socket_file_that_vanished_is_made_again)
-{
-    const struct sockaddr_un address = socket_address();
-    end_open(&raft, PROC_RAFT, 100);
-    cr_assert_eq(unlink(address.sun_path), 0);
-    end_open(&gateway, PROC_GATEWAY, 200);
-    WAIT_FOR(both_are_up());
-}
-
-/* ---- an NNG that no longer lets connections go: tests/fake/link_stuck.c ---- */
-
-static int run_stuck(char *what, char *folder)
-{
-    char program[PATH_BYTES];
-    char *arguments[] = {program, what, folder, NULL};
-    int status = 0;
-    pid_t pid;
-    find_program(program, "link-stuck");
-    cr_assert_eq(posix_spawn(&pid, program, NULL, NULL, arguments, environ), 0);
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    return status;
-}
-
-Test(link, a_canary_comes_home_unless_nng_is_stuck)
-{
-    char what[] = "canary";
-    cr_assert_eq(run_stuck(what, NULL), 0);
-}
-
-/* Whoever waits for it waits as long. */
-Test(link, a_process_whose_nng_is_stuck_aborts_soon_instead_of_staying_deaf)
-{
-    char what[] = "link";
-    uint64_t start_ms = clock_boot_ms();
-    int status = run_stuck(what, ends_dir);
-    cr_expect_lt(clock_boot_ms() - start_ms, 3000);
-    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %x", (unsigned)status);
 }
 
 /* ---- in a loop ---- */

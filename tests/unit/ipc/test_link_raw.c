@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "ipc/link_private.h"
@@ -53,7 +51,7 @@ Test(link_raw, what_an_earlier_connection_left_behind_is_dropped)
     cr_assert_eq(raft.first, 17);
 }
 
-Test(link_raw, another_hello_on_the_same_pipe_is_a_new_conversation)
+Test(link_raw, another_hello_on_the_same_connection_is_a_new_conversation)
 {
     raw_meet(&raw, &raft, 1);
     struct raw_hello hello = raw_good_hello();
@@ -78,7 +76,7 @@ static void expect_refusal(const struct raw_hello *hello, const char *field)
     cr_assert(!link_is_up(raft.link));
     cr_assert_eq(end_send(&raft, 1), E_PEER_DOWN);
     raw_close(&raw);
-    WAIT_FOR(raft.link->pipe == 0);
+    WAIT_FOR(end_connection(&raft) == 0);
     cr_assert_eq(raft.ups, 0);
 }
 
@@ -104,7 +102,7 @@ Test(link_raw, a_hello_that_does_not_fit_is_refused_and_named)
     raw_meet(&raw, &raft, 9); /* and a good one still gets in */
 }
 
-Test(link_raw, a_refused_pipe_is_closed_after_a_while)
+Test(link_raw, a_refused_connection_is_closed_after_a_while)
 {
     struct raw_hello hello = raw_good_hello();
     hello.node = "elsewhere";
@@ -112,8 +110,8 @@ Test(link_raw, a_refused_pipe_is_closed_after_a_while)
     raw_send_hello(&raw, 1, &hello);
     uint64_t start_ms = clock_boot_ms();
     WAIT_FOR(raft.link->is_refused);
-    uint32_t pipe = raft.link->pipe;
-    WAIT_FOR(raft.link->pipe != pipe);
+    uint32_t connection = end_connection(&raft);
+    WAIT_FOR(end_connection(&raft) != connection);
     cr_assert_geq(clock_boot_ms() - start_ms, 900);
 }
 
@@ -140,7 +138,7 @@ Test(link_raw, a_message_that_does_not_decode_ends_the_connection_and_nothing_be
         cr_assert_eq(ends_logged("message_malformed"), i + 1, "case %u", i);
         cr_assert_eq(end_send(&raft, 1), E_PEER_DOWN);
         raw_close(&raw);
-        WAIT_FOR(raft.link->pipe == 0);
+        WAIT_FOR(end_connection(&raft) == 0);
         cr_assert_eq(raft.count, 1, "case %u", i);
         cr_assert_eq(raft.last, 7);
     }
@@ -152,11 +150,11 @@ Test(link_raw, a_message_that_does_not_decode_ends_the_connection_and_nothing_be
 Test(link_raw, a_peer_that_talks_nonsense_is_thrown_out_after_a_second)
 {
     raw_meet(&raw, &raft, 1);
-    uint32_t pipe = raft.link->pipe;
+    uint32_t connection = end_connection(&raft);
     uint64_t start_ms = clock_boot_ms();
     for (unsigned i = 0; i < 100; i++)
         raw_send_frame(&raw, slice_text("\x01"));
-    WAIT_FOR(raft.link->pipe != pipe);
+    WAIT_FOR(end_connection(&raft) != connection);
     cr_assert_geq(clock_boot_ms() - start_ms, 900);
     cr_assert_eq(ends_logged("message_malformed"), 1, "a flood is one line");
 }
@@ -176,7 +174,7 @@ Test(link_raw, a_hello_that_is_broken_is_no_hello)
         lines++;
         WAIT_FOR(ends_logged("message_malformed") == lines);
         raw_close(&raw);
-        WAIT_FOR(raft.link->pipe == 0);
+        WAIT_FOR(end_connection(&raft) == 0);
     }
     cr_assert_eq(raft.ups, 0);
     raw_meet(&raw, &raft, 1);
@@ -195,39 +193,52 @@ Test(link_raw, a_batch_that_cannot_be_read_ends_the_connection)
     WAIT_FOR(raft.count == 1);
 }
 
-/* Speaks NNG's framing by hand: a real NNG peer may hang for ever when a transfer of its own is cut
- * (link_canary.h). */
-static int connect_by_hand(void)
+Test(link_raw, a_length_that_cannot_be_ends_the_connection_and_nothing_else)
 {
-    static const char header[8] = {0, 'S', 'P', 0, 0, 16, 0, 0}; /* pair0 */
-    char url[PROC_LINK_BYTES], got[8];
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    cr_assert_eq(proc_link_url(url, ends_dir, PROC_RAFT, PROC_GATEWAY, 0), 0);
-    memcpy(address.sun_path, url + strlen("ipc://"), strlen(url) - strlen("ipc://"));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-    cr_assert_eq(send(fd, header, sizeof(header), MSG_NOSIGNAL), (ssize_t)sizeof(header));
-    cr_assert_eq(recv(fd, got, sizeof(got), MSG_WAITALL), (ssize_t)sizeof(got));
-    cr_assert_eq(memcmp(got, header, sizeof(header)), 0);
-    return fd;
+    static const uint32_t lens[] = {0, LIMIT_MESSAGE_BYTES + 1, UINT32_MAX};
+    char byte;
+    for (unsigned i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+        uint8_t head[4];
+        for (unsigned n = 0; n < 4; n++)
+            head[n] = (uint8_t)(lens[i] >> (24 - 8 * n));
+        raw_meet(&raw, &raft, i + 1);
+        raw_send_number(&raw, i + 1, raw.peer_nonce, 3);
+        raw_send_bytes(&raw, slice_of(head, sizeof(head)));
+        WAIT_FOR(raft.downs == i + 1);
+        cr_assert_eq(raft.count, 1, "what came before it is heard");
+        while (recv(raw.fd, &byte, 1, 0) > 0)
+            ;
+        raw_close(&raw);
+    }
+    raw_meet(&raw, &raft, 9);
 }
 
-Test(link_raw, a_message_over_the_limit_ends_the_connection_and_nothing_else)
+Test(link_raw, batches_are_understood_however_their_bytes_are_cut)
 {
-    const uint64_t len = LIMIT_MESSAGE_BYTES + 1;
-    uint8_t head[9] = {1};
-    char byte;
-    for (unsigned i = 0; i < 8; i++)
-        head[1 + i] = (uint8_t)(len >> (56 - 8 * i));
-    int fd = connect_by_hand();
-    WAIT_FOR(raft.link->pipe != 0);
-    uint32_t pipe = raft.link->pipe;
-    cr_assert_eq(send(fd, head, sizeof(head), MSG_NOSIGNAL), (ssize_t)sizeof(head));
-    WAIT_FOR(raft.link->pipe != pipe);
-    while (recv(fd, &byte, 1, 0) > 0) /* the hello, then the end */
-        ;
-    close(fd);
-    raw_meet(&raw, &raft, 2);
+    struct buf bytes;
+    struct pack pack;
+    buf_init(&bytes, 1 << 20);
+    raw_meet(&raw, &raft, 1);
+    for (unsigned i = 1; i <= 50; i++) {
+        uint8_t body[3] = {0x92, MSG_READ_INDEX, (uint8_t)i};
+        const uint8_t head[4] = {0, 0, 0, 9 + 9 + 2 + sizeof(body)};
+        cr_assert_eq(buf_append(&bytes, head, sizeof(head)), 0);
+        pack_init(&pack, &bytes);
+        pack_u64_fixed(&pack, 1);
+        pack_u64_fixed(&pack, raw.peer_nonce);
+        pack_bytes(&pack, slice_of(body, sizeof(body)));
+    }
+    size_t half = bytes.len / 2;
+    for (size_t at = 0; at < half; at++) {
+        raw_send_bytes(&raw, slice_of(bytes.data + at, 1));
+        ends_turn(0);
+    }
+    raw_send_bytes(&raw, slice_of(bytes.data + half, bytes.len - half));
+    WAIT_FOR(raft.count == 50);
+    cr_assert(!raft.has_gap);
+    cr_assert_eq(raft.batch_ends, 50);
+    cr_assert_eq(raft.ups, 1);
+    buf_fini(&bytes);
 }
 
 /* Every cut and a random change of a good batch. A broken batch costs a reconnect, so the raw peer
@@ -255,9 +266,9 @@ Test(link_raw, cut_and_changed_batches_never_do_harm)
             good.data[(size_t)rand() % len] ^= (uint8_t)(1 + rand() % 255);
         raw_send(&raw, slice_of(good.data, len));
         ends_turn(2);
-        if (!link_is_up(raft.link) || raft.link->pipe == 0) {
+        if (!link_is_up(raft.link) || end_connection(&raft) == 0) {
             raw_close(&raw);
-            WAIT_FOR(raft.link->pipe == 0);
+            WAIT_FOR(end_connection(&raft) == 0);
             raw_meet(&raw, &raft, ++nonce);
         }
     }
