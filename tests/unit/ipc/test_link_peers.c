@@ -37,10 +37,10 @@ static void find_program(char program[PATH_BYTES], const char *name)
 
 /* tests/fake/link_streamer.c, started by exec: NNG does not survive a fork, and Criterion itself
  * uses it. Streams numbers from 1 once it is told to go, until it is killed. */
-static pid_t start_streamer(uint64_t start_id, int *go_fd)
+static pid_t start_streamer(uint64_t start_id, char *window, int *go_fd)
 {
     char program[PATH_BYTES], id[24], node[] = NODE;
-    char *arguments[] = {program, ends_dir, node, id, NULL};
+    char *arguments[] = {program, ends_dir, node, id, window, NULL};
     int fds[2];
     pid_t pid;
     posix_spawn_file_actions_t actions;
@@ -58,10 +58,11 @@ static pid_t start_streamer(uint64_t start_id, int *go_fd)
 
 Test(link_peers, a_peer_killed_in_mid_stream_is_down_at_once_and_its_successor_starts_afresh)
 {
+    char window[] = "0";
     int go[3];
     pid_t pids[3];
     for (unsigned i = 0; i < 3; i++)
-        pids[i] = start_streamer(500 + i, &go[i]);
+        pids[i] = start_streamer(500 + i, window, &go[i]);
     end_open(&raft, PROC_RAFT, 100);
     for (unsigned i = 0; i < 3; i++) {
         cr_assert_eq(write(go[i], "x", 1), 1);
@@ -83,11 +84,12 @@ Test(link_peers, a_peer_killed_in_mid_stream_is_down_at_once_and_its_successor_s
 /* Where NNG's sockets got stuck, once in 30 to 1000 times: see link_wire.h. */
 Test(link_peers, a_peer_killed_under_traffic_both_ways_is_noticed_every_time)
 {
+    char window[] = "5000";
     uint64_t slowest_ms = 0;
     end_open(&raft, PROC_RAFT, 100);
     for (unsigned i = 1; i <= 100; i++) {
         int go;
-        pid_t pid = start_streamer(i, &go);
+        pid_t pid = start_streamer(i, window, &go);
         raft.echoes = UINT32_MAX;
         cr_assert_eq(write(go, "x", 1), 1);
         WAIT_FOR(raft.ups > raft.downs && raft.peer.start_id == i && raft.count > 1000 + 100 * i);
