@@ -33,7 +33,7 @@ enum proc {
 const char *proc_name(enum proc proc);    /* "storage" */
 const char *proc_program(enum proc proc); /* "insi-storage" */
 
-/* Links (pair0 over ipc://, the left side listens):
+/* Links (ipc/link.h; the left side listens):
  *   raft     <- storage, cacheq, events, each gateway
  *   storage  <- each gateway
  *   cacheq   <- each gateway

@@ -15,7 +15,6 @@ def make_three(make_cluster):
             cluster = make_cluster(3, **options)
         except Unavailable as reason:
             pytest.skip(f"needs a network of its own (root): {reason}")
-        cluster.allow("event=nng_stuck")  # a killed process leaves NNG so now and then (ipc/link.h)
         cluster.start()
         cluster.wait_leader()
         return cluster

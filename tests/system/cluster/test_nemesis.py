@@ -16,7 +16,7 @@ from harness.workload import Workload
 SECONDS = float(os.environ.get("INSI_TEST_NEMESIS_SECONDS", "20"))
 SEED = os.environ.get("INSI_TEST_NEMESIS_SEED")
 ROUND = 15.0  # seconds; then the history is judged and another begun
-ALLOWED = ["event=rebuild_ordered", "event=node_removed", "event=nng_stuck"]
+ALLOWED = ["event=rebuild_ordered", "event=node_removed"]
 
 
 def settings(chance):

@@ -255,7 +255,7 @@ Test(link, the_largest_entry_passes_and_its_memory_is_given_back)
     free(bytes);
 }
 
-/* The leak sanitizer looks away where NNG's library is involved (tests/unit/lib/sanitizer.c). */
+/* Nor within NNG, which keeps what it holds reachable. */
 Test(link, messages_leave_no_memory_behind)
 {
     size_t before = 0;

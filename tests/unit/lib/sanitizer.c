@@ -22,14 +22,6 @@ int __lsan_is_turned_off(void)
     return !sanitizer_is_in_test();
 }
 
-/* NNG 1.5.2 forgets a message or a pipe now and then when a socket is closed while something is
- * under way, which only tests do. Its library has no symbols to name the places; that messages of
- * links are freed is checked by counting (test_link.c). */
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libnng.so";
-}
-
 static void sanitizer_on_death(void)
 {
     kill(getpid(), SIGKILL);
