@@ -16,7 +16,6 @@ def five(make_cluster):
         cluster = make_cluster(5, network=True)
     except Unavailable as reason:
         pytest.skip(f"needs a network of its own (root): {reason}")
-    cluster.allow("event=nng_stuck")
     cluster.start()
     cluster.wait_leader()
     cluster.wait_voters()

@@ -50,7 +50,7 @@ def machines(make_cluster, request):
     """(cluster, its three machines), started."""
     cluster = make_cluster(3)
     # A raft whose disk fails says so and ends; what ends again and again is given up meanwhile.
-    cluster.allow("process=raft ", "event=map_failed", "event=child_gave_up", "event=nng_stuck")
+    cluster.allow("process=raft ", "event=map_failed", "event=child_gave_up")
     made = []
     try:
         for node in cluster.nodes:

@@ -21,7 +21,6 @@ def authority(tmp_path):
 def secure(make_cluster, authority):
     """(cluster, authority): three nodes, started."""
     cluster = make_cluster(3, tls=authority.sign(), serverMustUseTLS=True)
-    cluster.allow("event=nng_stuck")
     cluster.start()
     cluster.wait_leader()
     return cluster, authority

@@ -125,7 +125,7 @@ Test(link_raw, a_message_that_does_not_decode_ends_the_connection_and_nothing_be
         "\x93\x0c\x01\x02",              /* with one too many */
         "\x92\x0c\xa1x",                 /* with a text instead of a number */
         "\x92\x0c\x01\x05",              /* and with something behind it */
-        "\x92\x1f\x01",                  /* RECALL: not for raft */
+        "\x93\x1f\x01\x02",              /* RECALL: not for raft */
         "\x96\x01\x01\x05\x01\xa1n\x01", /* a hello in mid conversation */
     };
     unsigned count = sizeof(bad) / sizeof(bad[0]);
