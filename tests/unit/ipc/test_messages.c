@@ -497,6 +497,7 @@ Test(messages, what_is_too_large_is_not_believed)
     pack_bytes(&pack, slice_of(bytes, LIMIT_ENTRY_BYTES + 1));
     unpack_init(&body, buf_slice(&buf));
     cr_assert_eq(decode_propose(&got, &body), E_INVALID);
+    pack_bool(&pack, true);
     unpack_init(&body, buf_slice(&buf));
     cr_assert_eq(decode_worker_propose(&got, &body), E_INVALID);
     buf_clear(&buf);
