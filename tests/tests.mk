@@ -1,7 +1,7 @@
 # tests.mk - what `make test`, `make check` and `make bench` do (included by the top Makefile).
 
 .PHONY: test unit sim core-pure system nemesis check docs-check format format-check tidy \
-	cppcheck san leak-is-found fakes bench bench-apply bench-cluster
+	cppcheck san leak-is-found fakes bench bench-apply bench-cacheq bench-cluster
 
 C_FILES := $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || \
 	find . -name '*.[ch]' -not -path './build*'))
@@ -152,6 +152,16 @@ bench-apply: KEYS ?= 100000
 bench-apply: SETS ?= 1000000
 bench-apply: $(BENCH_APPLY)
 	$(Q)$(BENCH_APPLY) $(FOLDER) $(KEYS) $(SETS)
+
+## make bench-cacheq  the same of cacheq, and its memory (FOLDER=, on tmpfs; ENTRIES=, ITEMS=)
+BENCH_CACHEQ := $(BUILD)/tests/bench-cacheq
+CACHEQ_BENCH := tests/bench/cacheq.c $(call without_main,$(CACHEQ_SRC))
+$(eval $(call program,$(BENCH_CACHEQ),$(CACHEQ_BENCH),$(OWN_STATE),$(SYS_STATE)))
+bench-cacheq: FOLDER ?= /dev/shm/insi-bench-cacheq
+bench-cacheq: ENTRIES ?= 1000000
+bench-cacheq: ITEMS ?= 10000000
+bench-cacheq: $(BENCH_CACHEQ)
+	$(Q)$(BENCH_CACHEQ) $(FOLDER) $(ENTRIES) $(ITEMS)
 
 ## make bench         the numbers of docs/performance.md, of this machine (BENCH_ARGS=--help)
 bench: deps-bench
