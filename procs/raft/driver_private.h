@@ -1,8 +1,21 @@
-/* driver_private.h - the driver's state; shared by driver.c (steps and duties), driver_start.c,
- * driver_base.c (where log and snapshots meet), driver_snapshot.c, driver_turn.c (what happens at
- * the end of a turn, and the stop), driver_peers.c (what other nodes say), driver_forward.c
- * (proposals from node to node), driver_join.c (who belongs to the cluster), driver_admin.c (what
- * operators want) and driver_clock.c. */
+/* driver_private.h - the driver's state, and what its files want of each other.
+ *
+ *   the core        driver.c           one step, and the duties that its update asks for
+ *                   driver_turn.c      what gathers during a turn, the turn's end, the stop
+ *   a start         driver_start.c     from the log on disk to a core that runs
+ *                   driver_base.c      where log and snapshots meet
+ *                   driver_discard.c   beginning anew, without a log
+ *   other nodes     driver_peers.c     their messages, handed to the core or to one of these:
+ *                   driver_forward.c   proposals on their way to the leader, and full disks
+ *                   driver_clock.c     cluster time
+ *                   driver_transfer.c  snapshots
+ *                   driver_state.c     whether states agree
+ *   the cluster     driver_join.c      who founds one, joins it, or is kept out
+ *                   driver_change.c    joins, removals and transfers that operators ask for
+ *                   driver_handover.c  leadership, before a planned stop
+ *                   driver_status.c    who belongs to it, for operators
+ *   snapshots here  driver_snapshot.c  making one, cutting the log, loading, installing
+ */
 #ifndef INSI_RAFT_DRIVER_PRIVATE_H
 #define INSI_RAFT_DRIVER_PRIVATE_H
 
@@ -95,7 +108,7 @@ struct driver_sending { /* driver_transfer.c: a snapshot to one member */
     int error;
 };
 
-struct driver_transfers {
+struct driver_transfers { /* driver_transfer.c; the last two: driver_state.c */
     struct helper *helper; /* reads what is sent; made when it is needed first */
     struct driver_sending sends[RAFT_MEMBERS_MAX];
     struct loop_timer timer;
@@ -302,8 +315,6 @@ bool driver_on_worker_lacks(void *arg, enum proc worker, uint64_t applied_index,
                             struct msg_snapshot_load *load);
 void driver_on_worker_loaded(void *arg, enum proc worker, uint64_t index, int error);
 void driver_on_part_made(void *arg, enum proc worker, const struct msg_snapshot_made *made);
-void driver_lack_snapshot(struct driver *driver, enum proc worker, uint64_t applied_index);
-void driver_cut_log(struct driver *driver); /* as far as it is not needed */
 void driver_install(struct driver *driver, const struct raft_update *update);
 void driver_on_reset(struct driver *driver, uint64_t index);
 void driver_on_load_timer(void *arg);

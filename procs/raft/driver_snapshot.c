@@ -93,7 +93,8 @@ static uint64_t driver_floor(struct driver *driver)
     return floor;
 }
 
-void driver_cut_log(struct driver *driver)
+/* As far as it is not needed. */
+static void driver_cut_log(struct driver *driver)
 {
     const struct snapshot *newest = snapshots_newest(&driver->snapshots);
     uint64_t floor = driver_floor(driver);
@@ -126,6 +127,24 @@ void driver_hook_snapshots(struct driver *driver, struct snapshots_hooks *hooks)
 /* ---- workers load one -------------------------------------------------------------------------
  */
 
+/* Nothing here leads to what the log holds. A node that is alone has nobody to ask. */
+static void driver_lack_snapshot(struct driver *driver, enum proc worker, uint64_t applied_index)
+{
+    bool is_alone = driver->skel->config.node_count == 1 && driver->members.count <= 1;
+    uint64_t now_ns = loop_now_ns(driver->loop);
+    if (now_ns >= driver->lack_told_ns) {
+        driver->lack_told_ns = now_ns + DRIVER_LACK_NS;
+        LOG_ERROR("snapshot_missing", LOG_STR("worker", proc_name(worker)),
+                  LOG_U64("applied_index", applied_index),
+                  LOG_U64("first_index", wal_first_index(driver->wal)),
+                  LOG_STR("reason", "no snapshot that can be used leads to the log's beginning"));
+    }
+    if (is_alone)
+        driver_give_up(driver, E_CORRUPT);
+    driver_ask_for_snapshot(driver);
+    loop_timer_set(driver->loop, &driver->load_timer, now_ns + DRIVER_LOAD_NS);
+}
+
 bool driver_on_worker_lacks(void *arg, enum proc worker, uint64_t applied_index,
                             struct msg_snapshot_load *load)
 {
@@ -145,24 +164,6 @@ bool driver_on_worker_lacks(void *arg, enum proc worker, uint64_t applied_index,
                                        .state_hash = part->state_hash,
                                        .path = slice_text(driver->load_path)};
     return true;
-}
-
-/* Nothing here leads to what the log holds. A node that is alone has nobody to ask. */
-void driver_lack_snapshot(struct driver *driver, enum proc worker, uint64_t applied_index)
-{
-    bool is_alone = driver->skel->config.node_count == 1 && driver->members.count <= 1;
-    uint64_t now_ns = loop_now_ns(driver->loop);
-    if (now_ns >= driver->lack_told_ns) {
-        driver->lack_told_ns = now_ns + DRIVER_LACK_NS;
-        LOG_ERROR("snapshot_missing", LOG_STR("worker", proc_name(worker)),
-                  LOG_U64("applied_index", applied_index),
-                  LOG_U64("first_index", wal_first_index(driver->wal)),
-                  LOG_STR("reason", "no snapshot that can be used leads to the log's beginning"));
-    }
-    if (is_alone)
-        driver_give_up(driver, E_CORRUPT);
-    driver_ask_for_snapshot(driver);
-    loop_timer_set(driver->loop, &driver->load_timer, now_ns + DRIVER_LOAD_NS);
 }
 
 void driver_on_load_timer(void *arg)

@@ -274,8 +274,6 @@ static void peer_in_on_frame(struct inbound *in, struct slice frame)
                       "not authentic: is instanceSecret the same there?");
         return;
     }
-    peers->traffic.frames_heard++;
-    peers->traffic.bytes_heard += frame.len + PEER_LENGTH_BYTES;
     if (head.direction != PEER_SPOKEN || head.number != in->number + 1 ||
         memcmp(head.nonce, in->nonce, sizeof(in->nonce)) != 0) {
         peer_in_fault(in, PEER_FAULT_REPLAYED, "a frame of another connection, or out of order");

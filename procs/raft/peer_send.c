@@ -42,10 +42,8 @@ int peer_begin(struct peer *peer, enum peer_message number, struct pack **pack)
 {
     if (!peer->info.is_up)
         return E_PEER_DOWN;
-    if (peer_queued_bytes(peer) >= PEER_QUEUE_BYTES) {
-        peer->peers->traffic.messages_dropped++;
+    if (peer_queued_bytes(peer) >= PEER_QUEUE_BYTES)
         return E_BUSY;
-    }
     *pack = peer_out_start(peer, number);
     return 0;
 }
@@ -82,8 +80,7 @@ static void peer_out_seal(struct peer *peer)
     memcpy(head.nonce, out->nonce, sizeof(head.nonce));
     head.number = ++out->number;
     peer_frame_seal(&out->open, peer->peers->key, &head);
-    peer->peers->traffic.frames_sent++;
-    peer->peers->traffic.bytes_sent += out->open.len;
+    peer->peers->frames_sent++;
 }
 
 static void peer_out_end_frame(struct buf *open, size_t message_at)

@@ -51,9 +51,9 @@ void peers_note_refused(struct peers *peers, const struct peer *from)
     peers_note_fault(peers, PEER_FAULT_REFUSED, from->info.name, "the message makes no sense");
 }
 
-const struct peers_traffic *peers_traffic(const struct peers *peers)
+uint64_t peers_frames_sent(const struct peers *peers)
 {
-    return &peers->traffic;
+    return peers->frames_sent;
 }
 
 /* ---- the list ---------------------------------------------------------------------------------
@@ -83,11 +83,6 @@ struct peer *peers_by_name(const struct peers *peers, struct slice name)
 const struct peer_info *peer_info(const struct peer *peer)
 {
     return &peer->info;
-}
-
-bool peer_is_configured(const struct peer *peer)
-{
-    return peer->is_configured;
 }
 
 static struct peer *peers_add(struct peers *peers, struct slice name)

@@ -114,7 +114,6 @@ struct peer *peers_meet(struct peers *peers, struct slice name, const char *addr
                         uint64_t wanted_ms);
 
 const struct peer_info *peer_info(const struct peer *peer);
-bool peer_is_configured(const struct peer *peer);
 
 /* Starts one message: write its elements and end with peer_end, or give it up with peer_cancel.
  * E_PEER_DOWN, E_BUSY: nothing was begun. */
@@ -123,16 +122,12 @@ void peer_end(struct peer *peer);
 void peer_cancel(struct peer *peer);
 size_t peer_queued_bytes(const struct peer *peer);
 
-/* ---- what was wrong ---------------------------------------------------------------------------
+/* ---- what was counted ---------------------------------------------------------------------------
  */
 
 const char *peer_fault_name(enum peer_fault fault);
 uint64_t peers_faults(const struct peers *peers, enum peer_fault fault);
 void peers_note_refused(struct peers *peers, const struct peer *from);
-
-struct peers_traffic {
-    uint64_t frames_sent, bytes_sent, frames_heard, bytes_heard, messages_dropped;
-};
-const struct peers_traffic *peers_traffic(const struct peers *peers);
+uint64_t peers_frames_sent(const struct peers *peers);
 
 #endif

@@ -117,7 +117,7 @@ struct peers {
     struct {
         uint64_t count, logged_ns, logged_count;
     } faults[PEER_FAULTS];
-    struct peers_traffic traffic;
+    uint64_t frames_sent;
 };
 
 /* peers.c */

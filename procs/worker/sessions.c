@@ -22,7 +22,7 @@ static unsigned sessions_next(unsigned slot)
     return (slot + 1) & (SESSIONS_TABLE_SLOTS - 1);
 }
 
-struct session *sessions_find(const struct sessions *sessions, uint64_t id)
+static struct session *sessions_find(const struct sessions *sessions, uint64_t id)
 {
     unsigned slot = sessions_home(id);
 

@@ -69,14 +69,11 @@ static inline int session_slot_error(uint64_t slot)
     return (int)(slot & 0xff);
 }
 
-struct session *sessions_find(const struct sessions *sessions, uint64_t id);
 struct session *sessions_add(struct sessions *sessions, uint64_t id);
 void sessions_make_newest(struct sessions *sessions, struct session *session);
 
 /* Room for the sequence, which is in the window, in the ring; then where it is. */
 uint64_t *session_slot_for(struct session *session, uint64_t sequence);
-
-void session_add_group(struct session *session, struct session_group group);
 
 /* One result more for the open transaction. */
 void session_encode(struct session *session, uint64_t sequence,

@@ -137,7 +137,7 @@ int session_read_detail(struct sessions *sessions, const struct session *session
 /* ---- writing ---- */
 
 /* Keeps the array's live part from wandering off: it moves back once half of it is dead. */
-void session_add_group(struct session *session, struct session_group group)
+static void session_add_group(struct session *session, struct session_group group)
 {
     if (session->group_start > 0 && session->group_end == session->group_capacity &&
         session->group_start >= session->group_capacity / 2) {

@@ -181,7 +181,6 @@ const struct raft_conf *raft_conf_as_of(const struct raft *raft, uint64_t index)
 
 /* ---- write.c: what is on the disk --------------------------------------------------------------
  */
-uint64_t raft_write_number(const struct raft *raft); /* of this step's write */
 void raft_write_hard_state(struct raft *raft, uint64_t term, uint64_t vote);
 void raft_write_local(struct raft *raft, enum raft_append_kind kind, uint32_t count,
                       const uint32_t *bytes);

@@ -14,7 +14,8 @@
 
 #define WRITES_ROOM_MIN 64
 
-uint64_t raft_write_number(const struct raft *raft)
+/* Of this step's write. */
+static uint64_t raft_write_number(const struct raft *raft)
 {
     return raft->write_last + 1;
 }
