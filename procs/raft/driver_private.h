@@ -108,7 +108,7 @@ struct driver_sending { /* driver_transfer.c: a snapshot to one member */
     int error;
 };
 
-struct driver_transfers { /* driver_transfer.c; the last two: driver_state.c */
+struct driver_transfers {  /* driver_transfer.c; the last two: driver_state.c */
     struct helper *helper; /* reads what is sent; made when it is needed first */
     struct driver_sending sends[RAFT_MEMBERS_MAX];
     struct loop_timer timer;
