@@ -181,7 +181,6 @@ static void peer_in_greet(struct inbound *in)
 
 static bool peer_in_welcome(struct inbound *in, const struct peer_hello *hello)
 {
-    static const uint8_t frame_head[5] = {0xc6};
     struct peers *peers = in->peers;
     struct peer_hello own;
     struct peer_head head;
@@ -195,15 +194,11 @@ static bool peer_in_welcome(struct inbound *in, const struct peer_hello *hello)
     memcpy(head.nonce, hello->nonce, sizeof(head.nonce));
     buf_init(&out, PEER_STRANGER_BYTES);
     peer_frame_begin(&out);
-    CHECK(buf_append(&out, frame_head, sizeof(frame_head)) == 0);
-    pack_init(&pack, &out);
-    pack_array(&pack, 1 + (uint32_t)peer_message_elements(PEER_WELCOME));
-    pack_u64(&pack, PEER_WELCOME);
+    size_t begin = out.len;
+    peer_message_begin(&out, &pack, PEER_WELCOME);
     peer_welcome_pack(&pack, &own);
     CHECK(pack_result(&pack) == 0);
-    size_t bytes = out.len - PEER_BEFORE_BYTES - sizeof(frame_head);
-    for (unsigned i = 0; i < 4; i++)
-        out.data[PEER_BEFORE_BYTES + 1 + i] = (uint8_t)(bytes >> (24 - 8 * i));
+    peer_message_end(&out, begin);
     peer_frame_seal(&out, peers->key, &head);
     bool is_sent = peer_in_answer(in, out.data, out.len);
     buf_fini(&out);
@@ -212,16 +207,9 @@ static bool peer_in_welcome(struct inbound *in, const struct peer_hello *hello)
 
 static int peer_in_decode_hello(struct slice messages, struct peer_hello *hello)
 {
-    struct unpack frame, body;
-    unpack_init(&frame, messages);
-    unpack_init(&body, unpack_bytes(&frame));
-    int error = unpack_end(&frame);
-    if (error)
-        return error;
-    unpack_array_of(&body, 1 + (uint32_t)peer_message_elements(PEER_HELLO));
-    if (unpack_u64(&body) != PEER_HELLO)
-        unpack_refuse(&body);
-    return peer_hello_decode(hello, &body);
+    struct unpack body;
+    int error = peer_message_single(messages, PEER_HELLO, &body);
+    return error ? error : peer_hello_decode(hello, &body);
 }
 
 /* From now on it is somebody, and its connection takes the place of an earlier one. */

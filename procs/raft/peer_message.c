@@ -4,6 +4,9 @@
 #include "base/check.h"
 #include "base/error.h"
 
+#define MESSAGE_BIN 0xc6 /* msgpack bin with a length of four bytes */
+#define MESSAGE_BIN_BYTES 5
+
 const char *peer_message_name(int number)
 {
     switch (number) {
@@ -42,6 +45,40 @@ bool peer_message_is_for_members(int number)
     default:
         return true;
     }
+}
+
+/* ---- in a frame -------------------------------------------------------------------------------
+ */
+
+void peer_message_begin(struct buf *out, struct pack *pack, enum peer_message number)
+{
+    static const uint8_t bin[MESSAGE_BIN_BYTES] = {MESSAGE_BIN};
+    CHECK(buf_append(out, bin, sizeof(bin)) == 0);
+    pack_init(pack, out);
+    pack_array(pack, 1 + (uint32_t)peer_message_elements((int)number));
+    pack_u64(pack, (uint64_t)number);
+}
+
+void peer_message_end(struct buf *out, size_t begin)
+{
+    size_t bytes = out->len - begin - MESSAGE_BIN_BYTES;
+    uint8_t *length = out->data + begin + 1;
+    for (unsigned i = 0; i < 4; i++)
+        length[i] = (uint8_t)(bytes >> (24 - 8 * i));
+}
+
+int peer_message_single(struct slice messages, enum peer_message number, struct unpack *body)
+{
+    struct unpack frame;
+    unpack_init(&frame, messages);
+    unpack_init(body, unpack_bytes(&frame));
+    int error = unpack_end(&frame);
+    if (error)
+        return error;
+    unpack_array_of(body, 1 + (uint32_t)peer_message_elements((int)number));
+    if (unpack_u64(body) != (uint64_t)number)
+        unpack_refuse(body);
+    return body->error;
 }
 
 /* ---- pieces -----------------------------------------------------------------------------------

@@ -58,6 +58,14 @@ const char *peer_message_name(int number);    /* "APPEND"; "?" for an unknown nu
 int peer_message_elements(int number);        /* -1 for an unknown number */
 bool peer_message_is_for_members(int number); /* MEMBER in the list */
 
+/* Within a frame a message stands as a msgpack bin. Appends the beginning of one: pack its elements
+ * behind it, then end it. begin: what out->len was before. */
+void peer_message_begin(struct buf *out, struct pack *pack, enum peer_message number);
+void peer_message_end(struct buf *out, size_t begin);
+/* The one message of a frame that may hold no other: the body is at its first element. E_INVALID
+ * and the like. */
+int peer_message_single(struct slice messages, enum peer_message number, struct unpack *body);
+
 /* ---- connections ------------------------------------------------------------------------------
  */
 

@@ -271,19 +271,11 @@ static void peer_out_on_greeting(struct peer *peer)
     peer_out_greet(peer);
 }
 
-/* The one message of a frame; E_INVALID and the like. */
 static int peer_out_decode_welcome(struct slice messages, struct peer_hello *hello)
 {
-    struct unpack frame, body;
-    unpack_init(&frame, messages);
-    unpack_init(&body, unpack_bytes(&frame));
-    int error = unpack_end(&frame);
-    if (error)
-        return error;
-    unpack_array_of(&body, 1 + (uint32_t)peer_message_elements(PEER_WELCOME));
-    if (unpack_u64(&body) != PEER_WELCOME)
-        unpack_refuse(&body);
-    return peer_welcome_decode(hello, &body);
+    struct unpack body;
+    int error = peer_message_single(messages, PEER_WELCOME, &body);
+    return error ? error : peer_welcome_decode(hello, &body);
 }
 
 /* Is it who we wanted? */

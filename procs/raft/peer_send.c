@@ -11,8 +11,6 @@
 #include "procs/raft/peers_private.h"
 
 #define SEND_COPY_BYTES 4096 /* what is smaller is copied, and the buffer stays */
-#define SEND_FRAME_HEAD_BYTES 5
-#define SEND_FRAME_HEAD 0xc6 /* msgpack bin with a length of four bytes */
 
 /* ---- messages ---------------------------------------------------------------------------------
  */
@@ -24,17 +22,13 @@ size_t peer_queued_bytes(const struct peer *peer)
 
 struct pack *peer_out_start(struct peer *peer, enum peer_message number)
 {
-    static const uint8_t head[SEND_FRAME_HEAD_BYTES] = {SEND_FRAME_HEAD};
     struct peer_out *out = &peer->out;
     CHECK(!out->in_message);
     out->in_message = true;
     if (out->open.len == 0)
         peer_frame_begin(&out->open);
     out->message_at = out->open.len;
-    CHECK(buf_append(&out->open, head, sizeof(head)) == 0);
-    pack_init(&out->pack, &out->open);
-    pack_array(&out->pack, 1 + (uint32_t)peer_message_elements((int)number));
-    pack_u64(&out->pack, (uint64_t)number);
+    peer_message_begin(&out->open, &out->pack, number);
     return &out->pack;
 }
 
@@ -83,19 +77,11 @@ static void peer_out_seal(struct peer *peer)
     peer->peers->frames_sent++;
 }
 
-static void peer_out_end_frame(struct buf *open, size_t message_at)
-{
-    size_t bytes = open->len - message_at - SEND_FRAME_HEAD_BYTES;
-    uint8_t *length = open->data + message_at + 1;
-    for (unsigned i = 0; i < 4; i++)
-        length[i] = (uint8_t)(bytes >> (24 - 8 * i));
-}
-
 void peer_end(struct peer *peer)
 {
     struct peer_out *out = &peer->out;
     CHECK(out->in_message && pack_result(&out->pack) == 0);
-    peer_out_end_frame(&out->open, out->message_at);
+    peer_message_end(&out->open, out->message_at);
     out->in_message = false;
     if (out->open.len < PEER_FRAME_BYTES)
         return;
