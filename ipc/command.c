@@ -29,6 +29,8 @@ static const struct command_shape *command_shape(int operation)
     static const struct command_shape apikey_delete = {"h", NULL};
     static const struct command_shape purge = {"s", NULL};
     static const struct command_shape cache_set = {"kvtl", NULL};
+    static const struct command_shape queue_new = {"kl", NULL};
+    static const struct command_shape queue_push = {"kvl", NULL};
     static const struct command_shape cache_cas = {"kvotl", NULL};
     static const struct command_shape pop = {"kw", NULL};
     static const struct command_shape cancel = {"q", NULL};
@@ -43,11 +45,9 @@ static const struct command_shape *command_shape(int operation)
         return &purge;
     case COMMAND_VALUE_SET:
     case COMMAND_VALUE_SETNX:
-    case COMMAND_QUEUE_PUSH:
         return &key_value;
     case COMMAND_VALUE_DELETE:
     case COMMAND_CACHE_DELETE:
-    case COMMAND_QUEUE_NEW:
     case COMMAND_QUEUE_DELETE:
     case COMMAND_ATOMIC_DELETE:
         return &key;
@@ -69,6 +69,10 @@ static const struct command_shape *command_shape(int operation)
         return &cache_set;
     case COMMAND_CACHE_CAS:
         return &cache_cas;
+    case COMMAND_QUEUE_NEW:
+        return &queue_new;
+    case COMMAND_QUEUE_PUSH:
+        return &queue_push;
     case COMMAND_QUEUE_POP:
         return &pop;
     case COMMAND_QUEUE_POP_CANCEL:

@@ -48,9 +48,9 @@
     X(CACHE_SETNX, 42, "key, value, ttl_ms, limit_bytes")                                          \
     X(CACHE_CAS, 43, "key, value (new), expected (old), ttl_ms, limit_bytes")                      \
     X(CACHE_EXPIRE, 44, "scope all zero: remove the next part of what is due")                     \
-    X(QUEUE_NEW, 50, "key")                                                                        \
+    X(QUEUE_NEW, 50, "key, limit_bytes")                                                           \
     X(QUEUE_DELETE, 51, "key")                                                                     \
-    X(QUEUE_PUSH, 52, "key, value")                                                                \
+    X(QUEUE_PUSH, 52, "key, value, limit_bytes")                                                   \
     X(QUEUE_POP, 53, "key, wait_ms")                                                               \
     X(QUEUE_POP_CANCEL, 54, "sequence of a pop of this session; scope all zero")                   \
     X(QUEUE_WAIT_RENEW, 55, "scope all zero: the pops of this session that wait go on waiting")    \
@@ -78,7 +78,7 @@ struct command {
     uint64_t created_ms;   /* API key */
     uint64_t step;         /* purge: how many steps went before it */
     uint64_t ttl_ms;       /* cache: 1 to CACHE_TTL_MAX_MS, from the entry's stamp */
-    uint64_t limit_bytes;  /* cache */
+    uint64_t limit_bytes;  /* cache, queues */
     uint64_t wait_ms;      /* pop: at most LIMIT_QUEUE_WAIT_MS */
     uint64_t sequence;     /* cancel */
     bool overwrite;        /* atomic new: an existing counter is 0 again */

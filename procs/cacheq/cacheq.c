@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "shm/map_error.h"
 
-static const char cacheq_meta_used[] = "cache_bytes";
+static const char cacheq_meta_used[] = "used_bytes";
 
 /* ---- scopes of deleted keys ---- */
 

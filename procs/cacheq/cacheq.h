@@ -15,6 +15,8 @@
 #include "shm/volatile.h"
 
 #define CACHE_ENTRY_BYTES 128       /* what an entry counts for besides its key and value */
+#define QUEUE_BYTES 128             /* what a queue counts for besides its key */
+#define QUEUE_ITEM_BYTES 64         /* and an item besides its bytes */
 #define CACHE_WRITE_EXPIRES 16      /* due entries that a command removes on its way */
 #define CACHE_FULL_EXPIRES 4096     /* and one that would exceed the limit, until it fits */
 #define EXPIRE_STEP_ENTRIES 256     /* of one CACHE_EXPIRE */
@@ -32,7 +34,7 @@ struct waiting_session {
 struct cacheq {
     MDB_dbi cache, deadlines, queues, items, waiters, waiting, deleted;
     struct doomed doomed;
-    uint64_t used_bytes;  /* of all cache entries that are there; in "meta" as cache_bytes */
+    uint64_t used_bytes;  /* what entries, queues and items count for; "used_bytes" in "meta" */
     uint64_t earliest_ms; /* no deadline is before it; UINT64_MAX: there is none */
     uint64_t latest_ms;   /* no deadline is behind it */
     uint64_t newest_queue;
@@ -72,6 +74,10 @@ int expiry_drop(struct cacheq *cacheq, MDB_txn *txn, uint64_t deadline_ms, uint6
  * once no more than enough_bytes are used. Counts in *removed. */
 int expiry_remove_due(struct cacheq *cacheq, const struct worker_turn *turn, unsigned limit,
                       uint64_t enough_bytes, unsigned *removed);
+
+/* Whether so many bytes more are within the limit; if not, what is due is given back first. */
+int expiry_make_room(struct cacheq *cacheq, const struct worker_turn *turn, uint64_t bytes,
+                     uint64_t limit_bytes, bool *fits);
 
 /* queues.c */
 cacheq_apply_fn queues_new, queues_delete, queues_push, queues_pop, queues_purge;

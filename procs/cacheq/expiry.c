@@ -107,6 +107,21 @@ int expiry_remove_due(struct cacheq *cacheq, const struct worker_turn *turn, uns
     return 0;
 }
 
+int expiry_make_room(struct cacheq *cacheq, const struct worker_turn *turn, uint64_t bytes,
+                     uint64_t limit_bytes, bool *fits)
+{
+    unsigned removed = 0;
+    int error = 0;
+
+    *fits = false;
+    if (bytes > limit_bytes)
+        return 0;
+    if (cacheq->used_bytes > limit_bytes - bytes)
+        error = expiry_remove_due(cacheq, turn, CACHE_FULL_EXPIRES, limit_bytes - bytes, &removed);
+    *fits = cacheq->used_bytes <= limit_bytes - bytes;
+    return error;
+}
+
 int expiry_step(struct cacheq *cacheq, const struct worker_turn *turn, struct command *command,
                 struct worker_result *result)
 {

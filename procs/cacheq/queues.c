@@ -65,6 +65,26 @@ int queues_load(struct cacheq *cacheq, MDB_txn *txn)
     return queues_load_newest(cacheq, txn);
 }
 
+/* ---- what they count for ---- */
+
+static uint64_t queues_cost(size_t key_len)
+{
+    return key_len + QUEUE_BYTES;
+}
+
+static uint64_t queues_item_cost(size_t item_len)
+{
+    return item_len + QUEUE_ITEM_BYTES;
+}
+
+static int queues_give_back(struct cacheq *cacheq, uint64_t bytes)
+{
+    if (bytes > cacheq->used_bytes)
+        return E_CORRUPT;
+    cacheq->used_bytes -= bytes;
+    return 0;
+}
+
 /* ---- items ---- */
 
 /* To the newest queue with items its next one is the last record of all: told so, LMDB fills its
@@ -89,6 +109,7 @@ static int queues_append(struct cacheq *cacheq, const struct worker_turn *turn,
     if (item.len > 0)
         memcpy((uint8_t *)stored.mv_data + QUEUES_INDEX_BYTES, item.data, item.len);
     queue->tail++;
+    cacheq->used_bytes += queues_item_cost(item.len);
     return 0;
 }
 
@@ -107,6 +128,9 @@ static int queues_take(struct cacheq *cacheq, const struct worker_turn *turn,
     buf_shrink(&cacheq->item, QUEUES_KEEP_BYTES);
     CHECK(buf_append(&cacheq->item, item.data.data, item.data.len) == 0);
     queue->head++;
+    error = queues_give_back(cacheq, queues_item_cost(item.data.len));
+    if (error != 0)
+        return error;
     return map_error_unless_done("del", mdb_del(turn->txn, cacheq->items, &where, NULL));
 }
 
@@ -116,13 +140,36 @@ int queues_new(struct cacheq *cacheq, const struct worker_turn *turn, struct com
                struct worker_result *result)
 {
     struct queue_view queue;
+    bool fits;
 
-    (void)result;
     int error = queues_find(cacheq, turn, command, &queue);
     if (error != E_QUEUE_NOT_FOUND)
         return error;
+    uint64_t bytes = queues_cost(command->key.len);
+    error = expiry_make_room(cacheq, turn, bytes, command->limit_bytes, &fits);
+    if (error != 0)
+        return error;
+    if (!fits) {
+        result->error = E_STORAGE_FULL;
+        return 0;
+    }
+    cacheq->used_bytes += bytes;
     queue = (struct queue_view){.id = turn->index};
     return queues_save(cacheq, turn, command, &queue);
+}
+
+static int queues_push_item(struct cacheq *cacheq, const struct worker_turn *turn,
+                            const struct command *command, struct queue_view *queue,
+                            struct worker_result *result)
+{
+    bool fits;
+
+    int error = expiry_make_room(cacheq, turn, queues_item_cost(command->value.len),
+                                 command->limit_bytes, &fits);
+    if (error != 0 || fits)
+        return error != 0 ? error : queues_append(cacheq, turn, queue, command->value);
+    result->error = E_STORAGE_FULL;
+    return 0;
 }
 
 int queues_push(struct cacheq *cacheq, const struct worker_turn *turn, struct command *command,
@@ -139,8 +186,9 @@ int queues_push(struct cacheq *cacheq, const struct worker_turn *turn, struct co
     if (error == 0)
         error = waiters_feed(cacheq, turn, &queue, &command->value, &is_fed);
     if (error == 0 && !is_fed)
-        error = queues_append(cacheq, turn, &queue, command->value);
-    result->detail = cacheq_number(cacheq, queue.tail - queue.head);
+        error = queues_push_item(cacheq, turn, command, &queue, result);
+    if (result->error == 0)
+        result->detail = cacheq_number(cacheq, queue.tail - queue.head);
     return error != 0 ? error : queues_save(cacheq, turn, command, &queue);
 }
 
@@ -208,6 +256,9 @@ int queues_doom(struct cacheq *cacheq, MDB_txn *txn, const MDB_val *key)
     if (error != 0)
         return error;
     cacheq->deleted_count++;
+    error = queues_give_back(cacheq, queues_cost(where.mv_size - SCOPE_BYTES));
+    if (error != 0)
+        return error;
     return map_error_unless_done("del", mdb_del(txn, cacheq->queues, &where, NULL));
 }
 
@@ -228,6 +279,12 @@ static int queues_remove_item(struct cacheq *cacheq, MDB_txn *txn, uint64_t id, 
         error = map_error_unless_done("cursor", found);
     } else {
         *bytes += stored.mv_size;
+        error =
+            stored.mv_size < QUEUES_INDEX_BYTES
+                ? E_CORRUPT
+                : queues_give_back(cacheq, queues_item_cost(stored.mv_size - QUEUES_INDEX_BYTES));
+    }
+    if (error == 0) {
         error = map_error_unless_done("cursor_del", mdb_cursor_del(cursor, 0));
     }
     mdb_cursor_close(cursor);

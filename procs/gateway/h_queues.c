@@ -80,6 +80,7 @@ int queues_peek(struct request *request, struct map *map, MDB_txn *txn)
 static void queues_propose(struct request *request, struct command *command)
 {
     command->scope = request->who.scope;
+    command->limit_bytes = request->gateway->skel.config.cache.max_bytes;
     request_keep(request, command->key);
     if (command_encode(request_command(request), command) == 0)
         request_propose(request, PROC_CACHEQ);

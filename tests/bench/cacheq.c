@@ -70,7 +70,8 @@ static void set(uint64_t number, uint64_t ttl_ms)
 static void queue(enum command_operation operation, const char *key)
 {
     static const char item[VALUE_BYTES] = "item";
-    struct command command = {.operation = operation, .scope = scope, .key = slice_text(key)};
+    struct command command = {
+        .operation = operation, .scope = scope, .key = slice_text(key), .limit_bytes = UINT64_MAX};
 
     if (operation == COMMAND_QUEUE_PUSH)
         command.value = slice_of(item, sizeof(item));

@@ -240,6 +240,7 @@ const char *list(const char *prefix, const char *after, uint64_t offset)
 int queue_new(const char *key)
 {
     struct command command = of(COMMAND_QUEUE_NEW, key);
+    command.limit_bytes = LIMIT_NONE;
     return apply(&command);
 }
 
@@ -251,8 +252,14 @@ int queue_delete(const char *key)
 
 int push(const char *key, const char *item)
 {
+    return push_within(key, item, LIMIT_NONE);
+}
+
+int push_within(const char *key, const char *item, uint64_t limit_bytes)
+{
     struct command command = of(COMMAND_QUEUE_PUSH, key);
     command.value = slice_text(item);
+    command.limit_bytes = limit_bytes;
     return apply(&command);
 }
 

@@ -56,6 +56,7 @@ const char *list(const char *prefix, const char *after, uint64_t offset);
 int queue_new(const char *key);
 int queue_delete(const char *key);
 int push(const char *key, const char *item);
+int push_within(const char *key, const char *item, uint64_t limit_bytes);
 int pop(const char *key);                                                    /* without a session */
 uint64_t begin_to_wait(uint64_t session, const char *key, uint64_t wait_ms); /* expects WAITING */
 int cancel(uint64_t session, uint64_t sequence);

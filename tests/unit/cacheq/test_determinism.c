@@ -64,7 +64,7 @@ static void make_log(unsigned seed)
             .value = slice_text(step->value),
             .expected = slice_text("none"),
             .ttl_ms = 1 + (uint64_t)(rand() % 3000),
-            .limit_bytes = 8UL * (CACHE_ENTRY_BYTES + 10),
+            .limit_bytes = 60UL * (CACHE_ENTRY_BYTES + 10),
             .wait_ms = (uint64_t)(rand() % 1500),
             .sequence = step->sequence > 5 ? step->sequence - 1 - (uint64_t)(rand() % 5) : 1,
         };

@@ -169,6 +169,58 @@ Test(queues, an_item_is_popped_once_however_often_the_pop_comes)
     cr_assert_eq(length("q"), 1);
 }
 
+/* ---- the limit ---- */
+
+Test(queues, queues_and_items_count_and_give_back_what_they_count_for)
+{
+    cr_assert_eq(queue_new("q"), 0);
+    uint64_t empty = cacheq.used_bytes;
+    cr_assert_eq(empty, QUEUE_BYTES + 1);
+    expect_push("q", "item", "1");
+    cr_assert_eq(cacheq.used_bytes, empty + QUEUE_ITEM_BYTES + 4);
+    expect_push("q", "", "2");
+    cr_assert_eq(cacheq.used_bytes, empty + 2 * QUEUE_ITEM_BYTES + 4);
+    expect_pop("q", "item");
+    cr_assert_eq(cacheq.used_bytes, empty + QUEUE_ITEM_BYTES);
+    cr_assert_eq(queue_delete("q"), 0);
+    cr_assert_eq(cacheq.used_bytes, 0);
+}
+
+Test(queues, beyond_the_limit_nothing_is_pushed_until_something_is_popped)
+{
+    cr_assert_eq(queue_new("q"), 0);
+    uint64_t limit = cacheq.used_bytes + 2 * (QUEUE_ITEM_BYTES + 3);
+    cr_assert_eq(push_within("q", "one", limit), 0);
+    cr_assert_eq(push_within("q", "four", limit), E_STORAGE_FULL);
+    cr_assert_str_eq(last_detail, "");
+    cr_assert_eq(push_within("q", "two", limit), 0);
+    cr_assert_eq(push_within("q", "", limit), E_STORAGE_FULL);
+    cr_assert_eq(length("q"), 2);
+    expect_pop("q", "one");
+    cr_assert_eq(push_within("q", "", limit), 0);
+    struct command another = {.operation = COMMAND_QUEUE_NEW,
+                              .scope = scope,
+                              .key = slice_text("r"),
+                              .limit_bytes = limit};
+    cr_assert_eq(apply(&another), E_STORAGE_FULL);
+    another.key = slice_text("q");
+    cr_assert_eq(apply(&another), 0);
+}
+
+Test(queues, a_push_gives_expired_entries_back_and_one_that_is_awaited_needs_no_room)
+{
+    cr_assert_eq(queue_new("q"), 0);
+    cr_assert_eq(set("k", "v", 1000), 0);
+    cr_assert_eq(push_within("q", "item", cacheq.used_bytes), E_STORAGE_FULL);
+    begin_to_wait(SESSION_A, "q", 5000);
+    cr_assert_eq(push_within("q", "item", 1), 0);
+    cr_assert_eq(length("q"), 0);
+    uint64_t limit = cacheq.used_bytes;
+    now_ms += 1000;
+    cr_assert_eq(push_within("q", "item", limit), 0);
+    cr_assert_eq(count(cacheq.cache), 0);
+}
+
 /* ---- deleted scopes ---- */
 
 static void expect_scope_gone(void)
@@ -190,8 +242,10 @@ Test(queues, a_deleted_scope_loses_its_entries_and_queues_in_steps)
         cr_assert_eq(queue_new(key), 0);
         cr_assert_eq(push(key, "item"), 0);
     }
-    struct command other = {
-        .operation = COMMAND_QUEUE_NEW, .scope = other_scope, .key = slice_text("theirs")};
+    struct command other = {.operation = COMMAND_QUEUE_NEW,
+                            .scope = other_scope,
+                            .key = slice_text("theirs"),
+                            .limit_bytes = LIMIT_NONE};
     cr_assert_eq(apply(&other), 0);
     uint64_t step = 0;
     cr_assert_eq(purge_scope(&scope, step), 0);
@@ -207,9 +261,9 @@ Test(queues, a_deleted_scope_loses_its_entries_and_queues_in_steps)
         cr_assert_lt(step, 10);
         cr_assert_eq(purge_scope(&scope, ++step), 0);
     }
-    cr_assert_eq(cacheq.used_bytes, 0);
     while (cacheq.deleted_count > 0)
         cr_assert_eq(purge_queues(), 0);
+    cr_assert_eq(cacheq.used_bytes, QUEUE_BYTES + strlen("theirs"));
     cr_assert_eq(count(cacheq.cache), 0);
     cr_assert_eq(count(cacheq.items), 0);
     cr_assert_eq(count(cacheq.queues), 1);

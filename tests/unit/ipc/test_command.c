@@ -50,6 +50,9 @@ static void sample_volatile(struct command *command)
         __attribute__((fallthrough));
     case COMMAND_QUEUE_PUSH:
         command->value = slice_text("new value");
+        __attribute__((fallthrough));
+    case COMMAND_QUEUE_NEW:
+        command->limit_bytes = 1ull << 40;
         break;
     case COMMAND_QUEUE_POP:
         command->wait_ms = LIMIT_QUEUE_WAIT_MS;

@@ -30,8 +30,10 @@ static void become_leader(void)
 
 static uint64_t append_queue(enum command_operation operation, const char *item)
 {
-    struct command command = {
-        .operation = operation, .scope = rig_scope, .key = slice_text("queue")};
+    struct command command = {.operation = operation,
+                              .scope = rig_scope,
+                              .key = slice_text("queue"),
+                              .limit_bytes = UINT64_MAX};
     if (operation == COMMAND_QUEUE_PUSH)
         command.value = slice_text(item);
     if (operation == COMMAND_QUEUE_POP)
