@@ -179,7 +179,7 @@ Test(queues, queues_and_items_count_and_give_back_what_they_count_for)
     expect_push("q", "item", "1");
     cr_assert_eq(cacheq.used_bytes, empty + QUEUE_ITEM_BYTES + 4);
     expect_push("q", "", "2");
-    cr_assert_eq(cacheq.used_bytes, empty + 2 * QUEUE_ITEM_BYTES + 4);
+    cr_assert_eq(cacheq.used_bytes, empty + 2UL * QUEUE_ITEM_BYTES + 4);
     expect_pop("q", "item");
     cr_assert_eq(cacheq.used_bytes, empty + QUEUE_ITEM_BYTES);
     cr_assert_eq(queue_delete("q"), 0);
@@ -189,7 +189,7 @@ Test(queues, queues_and_items_count_and_give_back_what_they_count_for)
 Test(queues, beyond_the_limit_nothing_is_pushed_until_something_is_popped)
 {
     cr_assert_eq(queue_new("q"), 0);
-    uint64_t limit = cacheq.used_bytes + 2 * (QUEUE_ITEM_BYTES + 3);
+    uint64_t limit = cacheq.used_bytes + 2UL * (QUEUE_ITEM_BYTES + 3);
     cr_assert_eq(push_within("q", "one", limit), 0);
     cr_assert_eq(push_within("q", "four", limit), E_STORAGE_FULL);
     cr_assert_str_eq(last_detail, "");
