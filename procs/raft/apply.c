@@ -167,8 +167,7 @@ static void apply_on_propose(struct apply_stream *stream, struct unpack *body)
     struct apply *apply = stream->apply;
     struct msg_worker_propose propose;
     if (msg_worker_propose_decode(&propose, body) == 0)
-        apply->hooks.propose(apply->hooks.arg, stream->worker, propose.command,
-                             propose.is_for_all);
+        apply->hooks.propose(apply->hooks.arg, stream->worker, propose.command, propose.is_for_all);
 }
 
 static void apply_on_message(void *arg, enum msg type, struct unpack *body)
