@@ -5,6 +5,7 @@
 #include "procs/gateway/json.h"
 #include "procs/gateway/page.h"
 #include "procs/gateway/params.h"
+#include "procs/gateway/volatile_limit.h"
 #include "shm/volatile.h"
 
 #define CACHE_MS_PER_S 1000.0
@@ -56,7 +57,8 @@ int cache_iterate(struct request *request, struct map *map, MDB_txn *txn)
 static void cache_propose(struct request *request, struct command *command)
 {
     command->scope = request->who.scope;
-    command->limit_bytes = request->gateway->skel.config.cache.max_bytes;
+    command->limit_bytes = volatile_limit_of(request->gateway->skel.paths.volatile_map,
+                                             request->gateway->skel.config.cache.max_bytes);
     if (command_encode(request_command(request), command) == 0)
         request_propose(request, PROC_CACHEQ);
     else
