@@ -1,8 +1,10 @@
 #include "caching.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/path.h"
@@ -82,6 +84,23 @@ void caching_restart(void)
 void caching_commit(void)
 {
     cr_assert_eq(applier_commit(&applier), 0);
+}
+
+void caching_move(void)
+{
+    char next[64], path[96];
+    cr_assert_eq(applier_settle(&applier), 0);
+    strcpy(next, "/tmp/insi-cacheq-XXXXXX");
+    cr_assert_not_null(mkdtemp(next));
+    cr_assert_eq(map_file(path, sizeof(path), next, MAP_VOLATILE), 0);
+    int fd = open(path, O_CREAT | O_WRONLY | O_EXCL | O_CLOEXEC, 0600);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(map_copy(map, fd), 0);
+    close(fd);
+    close_all();
+    path_remove_tree(folder);
+    snprintf(folder, sizeof(folder), "%s", next);
+    open_all();
 }
 
 /* ---- applying ---- */

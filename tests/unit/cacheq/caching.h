@@ -18,6 +18,7 @@ void caching_init(void); /* also swallows the log; sessions A and B are open; be
 void caching_fini(void);
 void caching_restart(void); /* what was not committed is lost */
 void caching_commit(void);
+void caching_move(void); /* goes on with a copy of the map, as of a snapshot */
 
 #define SESSION_A 0xa000
 #define SESSION_B 0xb000

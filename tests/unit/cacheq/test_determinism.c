@@ -149,6 +149,23 @@ Test(determinism, nothing_depends_on_where_transactions_end_or_on_kills)
     }
 }
 
+Test(determinism, a_node_that_goes_on_from_a_snapshot_comes_to_the_same)
+{
+    make_log(30);
+    uint64_t expected = run(50, false);
+    uint64_t used_bytes = cacheq.used_bytes, earliest_ms = cacheq.earliest_ms;
+    anew();
+    for (unsigned i = 0; i < COMMANDS; i++) {
+        apply_step(&log_steps[i], false);
+        if (i % 777 == 500)
+            caching_move();
+    }
+    caching_move();
+    cr_assert_eq(applier.state_hash, expected);
+    cr_assert_eq(cacheq.used_bytes, used_bytes);
+    cr_assert_geq(cacheq.earliest_ms, earliest_ms);
+}
+
 Test(determinism, every_item_goes_to_one_pop_at_most)
 {
     unsigned pops = 0, handed_over = 0;
