@@ -248,6 +248,23 @@ Test(map, a_map_of_another_kind_is_foreign)
     cr_assert_eq(map_open_reader(&map, folder, MAP_VOLATILE), E_FOREIGN);
 }
 
+Test(map, a_database_that_an_earlier_program_did_not_make_is_made_by_the_writer)
+{
+    struct map *map = open_writer(MAP_VALUES);
+    MDB_txn *txn;
+    cr_assert_eq(map_write_begin(map, &txn), 0);
+    cr_assert_eq(mdb_drop(txn, map_database(map, MAP_ATOMICS), 1), 0);
+    cr_assert_eq(map_write_commit(map, 5), 0);
+    map_close(&map);
+    cr_assert_eq(map_open_reader(&map, folder, MAP_VALUES), E_NOT_FOUND);
+    cr_assert_eq(map_open_writer(&map, folder, MAP_VALUES), 0);
+    cr_assert(!map_is_fresh(map));
+    cr_assert_eq(map_applied_index(map), 5);
+    map_close(&map);
+    cr_assert_eq(map_open_reader(&map, folder, MAP_VALUES), 0);
+    map_close(&map);
+}
+
 Test(map, a_map_of_another_format_is_not_opened)
 {
     struct map *map = open_writer(MAP_VALUES);
