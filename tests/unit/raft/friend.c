@@ -252,6 +252,20 @@ void friend_say_join(bool has_log)
     friend_end();
 }
 
+void friend_join(bool has_log)
+{
+    const unsigned answers = friend_node.join_answers;
+    uint64_t next_ms = 0, end_ms = clock_boot_ms() + 30000;
+    while (friend_node.join_answers == answers) {
+        cr_assert_lt(clock_boot_ms(), end_ms, "nobody answers a JOIN");
+        if (clock_boot_ms() >= next_ms && friend_is_up()) {
+            friend_say_join(has_log);
+            next_ms = clock_boot_ms() + 250;
+        }
+        friend_turn();
+    }
+}
+
 /* As peer_append_pack does, without a log. */
 static struct pack *friend_begin_append(uint64_t term, uint64_t last_term, uint64_t commit,
                                         uint32_t count)

@@ -49,6 +49,9 @@ struct pack *friend_begin(enum peer_message number);
 void friend_end(void);
 
 void friend_say_join(bool has_log);
+/* As a node does that wants to join: again and again, until node0, which may not reach it yet, has
+ * answered. */
+void friend_join(bool has_log);
 /* As the leader of this term: a heartbeat that announces commit. */
 void friend_lead(uint64_t term, uint64_t commit);
 /* Likewise, with one more entry. */

@@ -116,8 +116,7 @@ Test(founding, two_clusters_that_meet_are_reported)
     FRIEND_WAIT(rig_logged("event=cluster_differs") == 1);
     cr_assert_eq(cluster_board().role, BOARD_ROLE_LEADER);
     FRIEND_WAIT(friend_is_up());
-    friend_say_join(true);
-    FRIEND_WAIT(friend_node.join_answers == 1);
+    friend_join(true);
     cr_assert_eq(friend_node.verdict, PEER_VERDICT_FOREIGN);
     cr_assert_eq(rig_logged("event=cluster_differs"), 1);
 }

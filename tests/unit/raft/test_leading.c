@@ -39,8 +39,7 @@ static void leading_let_in(bool acknowledges)
 {
     leading_start();
     friend_node.answers_appends = acknowledges;
-    friend_say_join(false);
-    FRIEND_WAIT(friend_node.join_answers == 1);
+    friend_join(false);
     cr_assert_eq(friend_node.verdict, PEER_VERDICT_ACCEPTED);
     friend_set_cluster(friend_node.join_answer.cluster);
     FRIEND_WAIT(friend_node.appends > 0);
@@ -153,8 +152,7 @@ Test(leading, a_member_can_be_removed_and_is_told_so)
     cr_assert_eq(rig.gateway.change_error, 0, "%s", rig.gateway.change_detail);
     leading_look();
     cr_assert_eq(rig.gateway.cluster.member_count, 1);
-    friend_say_join(true);
-    FRIEND_WAIT(friend_node.join_answers == 2);
+    friend_join(true);
     cr_assert_eq(friend_node.verdict, PEER_VERDICT_REMOVED);
     uint64_t sequence = rig_propose(PROC_STORAGE, 10);
     FRIEND_WAIT(rig_has(PROC_STORAGE, sequence));
