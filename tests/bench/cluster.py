@@ -2,7 +2,7 @@
 """The numbers of a cluster of three on this machine: prints a table, leaves nothing.
 
     make bench-cluster                        all of it
-    python3 tests/bench/cluster.py [--seconds N] [--rounds N] [--only speed|failover|stop]
+    python3 tests/bench/cluster.py [--seconds N] [--rounds N] [--only speed|services|failover|stop]
 
 Three nodes with default settings share the machine with their clients. What is a gap: the longest
 time between two answers that one client of a node saw, who writes without a pause, around the
@@ -18,7 +18,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 
-from bench import Table, fdatasync_ms, fill, load  # noqa: E402
+from bench import KEYS, Table, fdatasync_ms, fill, load  # noqa: E402
+from harness.client import expect  # noqa: E402
 from harness.cluster import Cluster  # noqa: E402
 
 ELECTION_MS = 1000  # raft.electionTimeout, the default
@@ -78,6 +79,33 @@ def measure_speed(table, cluster, seconds):
     client.close()
 
 
+SERVICES = (  # what, call, the target
+    ("cache GET", "cache/get", "like a value's"),
+    ("value GET", "get", ""),
+    ("cache set", "cache/set", ""),
+    ("atomic add", "atomic/add", ">= 8,000"),
+    ("queue push and pop in turn", "queue", ">= 16,000"),
+)
+
+
+def measure_services(table, cluster, seconds):
+    leader = cluster.wait_leader()
+    client = cluster.tenant("bench")
+    fill(client)
+    expect(client.queue_new("queue"), 200)
+    for n in range(200):  # pops may come before their pushes
+        expect(client.push("queue", f"{n:064d}"), 200)
+    for n in range(KEYS):
+        expect(client.cache_set(f"bench{n:06d}", f"{n:064d}", 3600), 200)
+    cluster.wait_equal()
+    for what, call, target in SERVICES:
+        ours = load(leader.http_port, ["insi", call, client.token], 64, seconds)
+        table.add(f"{what} at the leader, 64 connections", ours.rate, "/s", target=target)
+        table.add("  p50", ours.p50, "ms")
+        table.add("  p99", ours.p99, "ms")
+    client.close()
+
+
 def kill_node(leader):
     leader.kill()
 
@@ -114,13 +142,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=8, help="of each load (8)")
     parser.add_argument("--rounds", type=int, default=5, help="of each failure (5)")
-    parser.add_argument("--only", choices=["speed", "failover", "stop"])
+    parser.add_argument("--only", choices=["speed", "services", "failover", "stop"])
     options = parser.parse_args()
     table = Table()
-    if options.only in (None, "speed"):
+    for name, measure in (("speed", measure_speed), ("services", measure_services)):
+        if options.only not in (None, name):
+            continue
         cluster = Cluster(3).start()
         try:
-            measure_speed(table, cluster, options.seconds)
+            measure(table, cluster, options.seconds)
         finally:
             for problem in cluster.finish():
                 print(problem, file=sys.stderr)

@@ -2,6 +2,7 @@
 --
 --   wrk ... -s work.lua URL -- <server> <call> <token>
 --
+-- call: get, set, cache/get, cache/set, atomic/add, or queue: a push and a pop in turn, of one queue.
 -- Keys are chosen at random from KEYS; values are 64 bytes. etcd takes the same keys and values in
 -- base64 over its HTTP/JSON gateway.
 
@@ -26,12 +27,23 @@ local function base64(text)
     return table.concat(out)
 end
 
-local function insi(call, key, value, headers)
-    if call == "get" then
-        return wrk.format("GET", "/db/api/v1/get?key=" .. key, headers)
+local posted = {
+    ["set"] = '{"key":"%s","value":"%s"}',
+    ["cache/set"] = '{"key":"%s","value":"%s","ttl":600}',
+    ["atomic/add"] = '{"key":"%s","delta":1}',
+    ["queue/push"] = '{"key":"queue","value":"%2$s"}',
+    ["queue/pop"] = '{"key":"queue"}',
+}
+
+local function insi(call, key, value, headers, i)
+    if call == "queue" then
+        call = i % 2 == 1 and "queue/push" or "queue/pop"
     end
-    return wrk.format("POST", "/db/api/v1/set", headers,
-                      '{"key":"' .. key .. '","value":"' .. value .. '"}')
+    if call == "get" or call == "cache/get" then
+        return wrk.format("GET", "/db/api/v1/" .. call .. "?key=" .. key, headers)
+    end
+    local body = posted[call]:gsub("%%2%$s", value):gsub("%%s", key, 1):gsub("%%s", value, 1)
+    return wrk.format("POST", "/db/api/v1/" .. call, headers, body)
 end
 
 local function etcd(call, key, value)
@@ -49,7 +61,7 @@ function init(args)
     for i = 1, KEYS do
         local key = string.format("bench%06d", math.random(0, KEYS - 1))
         local value = string.format("%064d", i)
-        prepared[i] = server == "etcd" and etcd(call, key, value) or insi(call, key, value, headers)
+        prepared[i] = server == "etcd" and etcd(call, key, value) or insi(call, key, value, headers, i)
     end
 end
 
