@@ -1,7 +1,7 @@
-/* apply.c - how fast the storage worker applies SETs from the log, without links around it: decode,
- * session, map, state hash, commit. Prints one line per batch size, allocations included.
+/* apply.c - how fast the storage worker applies SETs and atomic adds from the log, without links
+ * around it: decode, session, map, state hash, commit. Prints one line per batch size.
  *
- * Arguments: folder (made, and removed at the end), keys, SETs per batch size.
+ * Arguments: folder (made, and removed at the end), keys, commands of a kind per batch size.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -101,6 +101,24 @@ static void run(unsigned batch, uint64_t keys, uint64_t sets)
            (double)(allocation_count - allocations) / (double)sets);
 }
 
+static void run_adds(unsigned batch, uint64_t keys, uint64_t adds)
+{
+    static const struct scope scope = {"a scope, random"};
+    uint64_t start_ns = clock_boot_ns();
+    char key[24];
+
+    for (uint64_t i = 0; i < adds; i++) {
+        snprintf(key, sizeof(key), "counter %u", (unsigned)rng_below(&rng, keys));
+        apply(&(struct command){
+            .operation = COMMAND_ATOMIC_ADD, .scope = scope, .key = slice_text(key), .delta = 1});
+        if ((i + 1) % batch == 0)
+            CHECK(applier_commit(&applier) == 0);
+    }
+    CHECK(applier_commit(&applier) == 0);
+    double seconds = (double)(clock_boot_ns() - start_ns) / 1e9;
+    printf("batch %4u: %9.0f atomic adds/s\n", batch, (double)adds / seconds);
+}
+
 int main(int argc, char **argv)
 {
     static const struct worker_kind kind = {.proc = PROC_STORAGE,
@@ -129,6 +147,8 @@ int main(int argc, char **argv)
     CHECK(applier_commit(&applier) == 0);
     for (unsigned i = 0; i < sizeof(batches) / sizeof(batches[0]); i++)
         run(batches[i], keys, sets);
+    for (unsigned i = 0; i < sizeof(batches) / sizeof(batches[0]); i++)
+        run_adds(batches[i], keys, sets);
     applier_close(&applier);
     map_close(&map);
     return path_remove_tree(argv[1]) == 0 ? 0 : 1;
