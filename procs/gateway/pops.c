@@ -127,16 +127,17 @@ static bool pops_was_applied(int error)
 }
 
 static int pops_propose(struct pop_session *session, const struct command *command,
-                        struct inflight_write *write, uint64_t *ticket)
+                        const struct inflight_write *what, uint64_t *ticket)
 {
+    struct inflight_write write = *what;
     struct buf bytes;
     buf_init(&bytes, POPS_COMMAND_BYTES);
     CHECK(command_encode(&bytes, command) == 0);
     const struct entry_part part = {PROC_CACHEQ, buf_slice(&bytes)};
-    write->parts = &part;
-    write->part_count = 1;
-    write->deadline_ns = pops_now(session->pops) + session->pops->patience_ms * NS_PER_MS;
-    int error = inflight_add(session->inflight, write, ticket);
+    write.parts = &part;
+    write.part_count = 1;
+    write.deadline_ns = pops_now(session->pops) + session->pops->patience_ms * NS_PER_MS;
+    int error = inflight_add(session->inflight, &write, ticket);
     buf_fini(&bytes);
     return error;
 }
@@ -152,7 +153,7 @@ static void pops_on_renewed(void *arg, const struct inflight_outcome *outcome)
 static void pop_session_renew(struct pop_session *session, uint64_t now_ns)
 {
     const struct command command = {.operation = COMMAND_QUEUE_WAIT_RENEW};
-    struct inflight_write write = {.done = pops_on_renewed, .arg = session};
+    const struct inflight_write write = {.done = pops_on_renewed, .arg = session};
     uint64_t ticket;
     session->renew_ns = now_ns + POPS_RENEW_MS * NS_PER_MS;
     session->is_renewing = pops_propose(session, &command, &write, &ticket) == 0;
@@ -238,7 +239,7 @@ static int pop_propose(struct pop *pop, uint64_t wait_ms)
                                     .scope = pop->scope,
                                     .key = slice_of(pop->key, pop->key_len),
                                     .wait_ms = wait_ms};
-    struct inflight_write write = {
+    const struct inflight_write write = {
         .origin = pop->origin, .may_wait = true, .done = pop_on_outcome, .arg = pop};
     struct pop_session *session = pops_find_room(pop->pops);
     if (session == NULL)
@@ -276,7 +277,7 @@ static void pop_on_cancelled(void *arg, const struct inflight_outcome *outcome)
 static void pop_cancel(struct pop *pop)
 {
     const struct command command = {.operation = COMMAND_QUEUE_POP_CANCEL, .sequence = pop->ticket};
-    struct inflight_write write = {
+    const struct inflight_write write = {
         .origin = pop->ticket, .done = pop_on_cancelled, .arg = pop}; /* no client's */
     pop->is_over = true;
     pop->again_ns = 0;
