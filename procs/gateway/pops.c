@@ -40,7 +40,8 @@ struct pop {
     uint8_t key[LIMIT_KEY_BYTES];
     size_t key_len;
     uint64_t wait_end_ns;
-    uint64_t again_ns; /* 0, or when to try the cancel again */
+    uint64_t placed_ns; /* when it was proposed */
+    uint64_t again_ns;  /* 0, or when to try the cancel again */
     uint64_t origin;
     inflight_done_fn *done; /* NULL: the client is gone */
     void *arg;
@@ -251,6 +252,7 @@ static int pop_propose(struct pop *pop, uint64_t wait_ms)
     }
     pop->session = session;
     pop->state = POP_PLACING;
+    pop->placed_ns = pops_now(pop->pops);
     session->pop_count++;
     return 0;
 }
@@ -292,9 +294,13 @@ static void pop_cancel(struct pop *pop)
     pops_look_again_by(pop->pops, pop->again_ns);
 }
 
+/* Not so when it was never let wait, because too many do in its queue: to ask again and again would
+ * help nobody. One whose first result got lost has waited for a lease at least. */
 static bool pop_is_given_up_early(const struct pop *pop, int error, uint64_t now_ns)
 {
-    return error == E_QUEUE_EMPTY && pop->done != NULL && !pop->is_over &&
+    bool has_waited =
+        pop->state == POP_WAITING || now_ns - pop->placed_ns >= QUEUE_WAIT_LEASE_MS * NS_PER_MS;
+    return error == E_QUEUE_EMPTY && has_waited && pop->done != NULL && !pop->is_over &&
            now_ns + POPS_REST_MS * NS_PER_MS < pop->wait_end_ns;
 }
 

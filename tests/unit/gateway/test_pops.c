@@ -269,6 +269,27 @@ Test(pops, a_pop_that_the_worker_gave_up_pops_again_with_what_is_left)
     expect(&client, 0);
 }
 
+Test(pops, a_pop_that_may_not_wait_because_too_many_do_is_told_so_and_does_not_ask_again)
+{
+    struct client client;
+    cr_assert_eq(begin(&client, 10000), 0);
+    pass_ms(5);
+    result(find_last(COMMAND_QUEUE_POP), E_QUEUE_EMPTY, "");
+    expect(&client, E_QUEUE_EMPTY);
+    cr_assert_eq(count_of(COMMAND_QUEUE_POP), 1);
+}
+
+Test(pops, a_pop_whose_first_result_got_lost_pops_again_when_it_was_given_up)
+{
+    struct client client;
+    cr_assert_eq(begin(&client, 10000), 0);
+    struct sent first = *find_last(COMMAND_QUEUE_POP);
+    pass_ms(QUEUE_WAIT_LEASE_MS);
+    result(&first, E_QUEUE_EMPTY, "");
+    cr_assert_eq(client.told, 0);
+    cr_assert_eq(find_last(COMMAND_QUEUE_POP)->wait_ms, 10000 - QUEUE_WAIT_LEASE_MS);
+}
+
 /* ---- the end of a wait ---- */
 
 Test(pops, at_the_end_of_its_wait_it_is_cancelled_and_only_then_empty)
