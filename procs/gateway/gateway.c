@@ -67,7 +67,8 @@ static int gateway_send_await(void *arg, uint64_t index)
 
 static void gateway_begin_session(void *arg, uint64_t session)
 {
-    links_tell_session(arg, session);
+    (void)session; /* it is one of them */
+    links_tell_sessions(arg);
 }
 
 static int gateway_send_cluster_ask(void *arg, const struct msg_cluster_ask *msg)
@@ -91,7 +92,7 @@ static void gateway_renew_session(struct gateway *gateway)
         token_random(&session, sizeof(session));
     } while (session == 0);
     inflight_renew(gateway->inflight, session);
-    links_tell_session(gateway, session);
+    links_tell_sessions(gateway);
 }
 
 static void gateway_on_writes_timer(void *arg)

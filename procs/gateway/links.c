@@ -268,10 +268,10 @@ struct link *links_find(struct gateway *gateway, enum proc peer)
     return NULL;
 }
 
-void links_tell_session(struct gateway *gateway, uint64_t session)
+void links_tell_sessions(struct gateway *gateway)
 {
     for (unsigned i = 0; i < LINKS_COUNT; i++) {
         if (gateway->links.hosts[i].peer != PROC_RAFT)
-            links_tell_session_to(&gateway->links.hosts[i], session);
+            links_tell_sessions_to(&gateway->links.hosts[i]);
     }
 }

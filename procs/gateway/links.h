@@ -28,9 +28,9 @@ void links_open(struct gateway *gateway);
 void links_flush(struct gateway *gateway);
 struct link *links_find(struct gateway *gateway, enum proc peer);
 
-/* Tells the workers that are there of a new session of ours; those that come up later are told of
- * all there are then. */
-void links_tell_session(struct gateway *gateway, uint64_t session);
+/* When a session of ours is new: tells the workers that are there of all we have, since they keep
+ * those that they were told of last. Those that come up later are told then. */
+void links_tell_sessions(struct gateway *gateway);
 
 /* The supervisor's channel and signals of skel.h. */
 void links_watch_supervisor(struct gateway *gateway);

@@ -11,19 +11,33 @@
 #define REPLIES_FIRST 64
 #define DETAILS_KEEP_BYTES (64u << 10)
 
-static unsigned gateway_session_count(const struct worker_gateway *gateway)
+/* Where it is; session_count: it was not told. */
+static unsigned gateway_find_session(const struct worker_gateway *gateway, uint64_t session)
 {
-    return gateway->sessions_told < WORKER_GATEWAY_SESSIONS ? (unsigned)gateway->sessions_told
-                                                            : WORKER_GATEWAY_SESSIONS;
+    unsigned at = 0;
+
+    while (at < gateway->session_count && gateway->sessions[at] != session)
+        at++;
+    return at;
 }
 
 static bool gateway_has_session(const struct worker_gateway *gateway, uint64_t session)
 {
-    for (unsigned i = 0; i < gateway_session_count(gateway); i++) {
-        if (gateway->sessions[i] == session)
-            return true;
-    }
-    return false;
+    return gateway_find_session(gateway, session) < gateway->session_count;
+}
+
+/* It is the last one told; the first one goes if there is no room for a new one. */
+static void gateway_learn_session(struct worker_gateway *gateway, uint64_t session)
+{
+    unsigned at = gateway_find_session(gateway, session);
+
+    if (at == WORKER_GATEWAY_SESSIONS)
+        at = 0;
+    else if (at == gateway->session_count)
+        gateway->session_count++;
+    memmove(&gateway->sessions[at], &gateway->sessions[at + 1],
+            (gateway->session_count - at - 1) * sizeof(gateway->sessions[0]));
+    gateway->sessions[gateway->session_count - 1] = session;
 }
 
 static struct worker_gateway *gateways_find(struct worker *worker, uint64_t session)
@@ -147,7 +161,7 @@ void gateways_push(struct worker *worker)
 {
     for (unsigned i = 0; i < worker->gateway_count; i++) {
         struct worker_gateway *gateway = &worker->gateways[i];
-        for (unsigned j = 0; j < gateway_session_count(gateway); j++)
+        for (unsigned j = 0; j < gateway->session_count; j++)
             gateways_push_to(gateway, gateway->sessions[j]);
     }
 }
@@ -156,7 +170,7 @@ void gateways_push(struct worker *worker)
 
 static void gateways_begin_anew(struct worker_gateway *gateway)
 {
-    gateway->sessions_told = 0;
+    gateway->session_count = 0;
     gateway->awaited_index = 0;
     gateway->drops_results = false;
 }
@@ -183,9 +197,10 @@ static void gateways_on_session(struct worker_gateway *gateway, struct unpack *b
     if (msg_session_decode(&msg, body) != 0)
         return;
     worker_commit(worker); /* what is told must hold */
-    if (!gateway_has_session(gateway, msg.session))
-        gateway->sessions[gateway->sessions_told++ % WORKER_GATEWAY_SESSIONS] = msg.session;
-    gateways_push_to(gateway, msg.session);
+    bool is_news = !gateway_has_session(gateway, msg.session);
+    gateway_learn_session(gateway, msg.session);
+    if (is_news)
+        gateways_push_to(gateway, msg.session);
 }
 
 static void gateways_on_recall(struct worker_gateway *gateway, struct unpack *body)
@@ -194,9 +209,11 @@ static void gateways_on_recall(struct worker_gateway *gateway, struct unpack *bo
     struct session_result result;
     struct msg_recall msg;
 
-    if (msg_recall_decode(&msg, body) != 0 || !gateway_has_session(gateway, msg.session))
+    if (msg_recall_decode(&msg, body) != 0)
         return;
     worker_commit(worker);
+    if (!gateway_has_session(gateway, msg.session))
+        gateway_learn_session(gateway, msg.session); /* its SESSION found the link full */
     int error = applier_recall(&worker->applier, msg.session, msg.sequence, &result);
     if (error == E_NOT_FOUND)
         return; /* comes in due time, or is proposed again */

@@ -27,8 +27,8 @@ enum stream_state {
 struct worker_gateway {
     struct worker *worker;
     struct link *link;
-    uint64_t sessions[WORKER_GATEWAY_SESSIONS]; /* as it has told on this connection, a ring */
-    uint64_t sessions_told;
+    uint64_t sessions[WORKER_GATEWAY_SESSIONS]; /* told on this connection, the last one last */
+    unsigned session_count;
     uint64_t awaited_index; /* it wants to know when this is applied; 0: no more */
     bool drops_results;
 };

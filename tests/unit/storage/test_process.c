@@ -238,6 +238,39 @@ Test(process, a_gateway_may_have_several_sessions_and_gets_the_results_of_all)
     RIG_WAIT_FOR(rig.results[sequence].count == 1); /* the first one is still its own */
 }
 
+/* As a gateway does whose sessions come and go (links.c): what it has is told with each new one. */
+Test(process, a_session_outlasts_any_number_of_others_of_its_gateway)
+{
+    start_with_session();
+    wait_until_all_is_applied();
+    RIG_WAIT_FOR(rig.results[1].count == 1);
+    for (uint64_t i = 1; i <= 3 * WORKER_GATEWAY_SESSIONS; i++) {
+        rig_say_session(RIG_SESSION);
+        rig_say_session(RIG_OTHER_SESSION + i);
+    }
+    uint64_t sequence = rig.next_sequence;
+    rig_bump("key");
+    wait_until_all_is_applied();
+    RIG_WAIT_FOR(rig.results[sequence].count == 1);
+    cr_assert_eq(rig.results[1].count, 1,
+                 "what was told already is told only when it is asked for");
+}
+
+Test(process, who_asks_for_a_result_is_told_the_next_ones_too)
+{
+    rig.is_anonymous = true;
+    rig_start();
+    rig_open_session();
+    rig_bump("key");
+    wait_until_all_is_applied();
+    RIG_WAIT_FOR(link_is_up(rig.gateway));
+    rig_recall(2);
+    RIG_WAIT_FOR(rig.results[2].count == 1);
+    rig_bump("key");
+    wait_until_all_is_applied();
+    RIG_WAIT_FOR(rig.results[3].count == 1);
+}
+
 Test(process, a_result_is_told_again_when_it_is_asked_for)
 {
     start_with_session();
