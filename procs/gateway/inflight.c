@@ -249,6 +249,11 @@ uint64_t inflight_span(const struct inflight *inflight)
     return inflight->next - inflight->floor;
 }
 
+uint64_t inflight_floor(const struct inflight *inflight)
+{
+    return inflight->floor;
+}
+
 /* ---- what happens ----------------------------------------------------------------------------
  */
 

@@ -110,6 +110,7 @@ void inflight_await_final(struct inflight *inflight, uint64_t ticket, uint64_t d
 
 /* Sequences from the oldest open proposal on, of LIMIT_SESSION_WINDOW. */
 uint64_t inflight_span(const struct inflight *inflight);
+uint64_t inflight_floor(const struct inflight *inflight); /* that sequence, or the next one */
 
 /* ---- what happens ---- */
 

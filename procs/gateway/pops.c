@@ -25,7 +25,10 @@ struct pop_session {
     struct pops *pops;
     struct inflight *inflight; /* NULL: a free place */
     unsigned pop_count, waiting_count;
-    uint64_t renew_ns; /* when to renew next */
+    uint64_t newest;     /* sequence of a pop */
+    uint64_t kept_since; /* the newest when counting began, and until the floor passes it: */
+    uint64_t kept_bytes; /* of items that the worker cannot forget yet */
+    uint64_t renew_ns;   /* when to renew next */
     bool is_renewing, is_broken;
 };
 
@@ -95,22 +98,50 @@ static void pop_session_begin(struct pops *pops, struct pop_session *session)
         inflight_on_leader(session->inflight, true);
 }
 
+/* Bytes are counted anew whenever the floor has passed what was the newest then. */
+static void pop_session_keep(struct pop_session *session, size_t bytes)
+{
+    if (inflight_floor(session->inflight) > session->kept_since) {
+        session->kept_since = session->newest;
+        session->kept_bytes = 0;
+    }
+    session->kept_bytes += bytes;
+}
+
+static bool pop_session_is_light(const struct pop_session *session)
+{
+    return session->kept_bytes < POPS_HEAVY_BYTES ||
+           inflight_floor(session->inflight) > session->kept_since;
+}
+
+/* A place with a session that has room, and is light; a free one; any with room. POPS_SESSIONS: all
+ * are full. */
+static unsigned pops_find_place(const struct pops *pops)
+{
+    unsigned free_place = POPS_SESSIONS, heavy_place = POPS_SESSIONS;
+    for (unsigned i = 0; i < POPS_SESSIONS; i++) {
+        unsigned place = (pops->current + i) % POPS_SESSIONS;
+        const struct pop_session *session = &pops->sessions[place];
+        bool has_room = pop_session_has_room(session);
+        if (has_room && pop_session_is_light(session))
+            return place;
+        if (session->inflight == NULL && free_place == POPS_SESSIONS)
+            free_place = place;
+        if (has_room && (heavy_place == POPS_SESSIONS ||
+                         session->kept_bytes < pops->sessions[heavy_place].kept_bytes))
+            heavy_place = place;
+    }
+    return free_place < POPS_SESSIONS ? free_place : heavy_place;
+}
+
 /* Where the next pop goes; NULL: all are full. */
 static struct pop_session *pops_find_room(struct pops *pops)
 {
-    unsigned place = pops->current;
-    for (unsigned i = 0; i < POPS_SESSIONS; i++) {
-        if (pop_session_has_room(&pops->sessions[place]))
-            break;
-        place = (place + 1) % POPS_SESSIONS;
-    }
-    for (unsigned i = 0; i < POPS_SESSIONS && !pop_session_has_room(&pops->sessions[place]); i++) {
-        place = (pops->current + i) % POPS_SESSIONS;
-        if (pops->sessions[place].inflight == NULL)
-            pop_session_begin(pops, &pops->sessions[place]);
-    }
-    if (!pop_session_has_room(&pops->sessions[place]))
+    unsigned place = pops_find_place(pops);
+    if (place == POPS_SESSIONS)
         return NULL;
+    if (pops->sessions[place].inflight == NULL)
+        pop_session_begin(pops, &pops->sessions[place]);
     pops->current = place;
     return &pops->sessions[place];
 }
@@ -253,6 +284,7 @@ static int pop_propose(struct pop *pop, uint64_t wait_ms)
     pop->session = session;
     pop->state = POP_PLACING;
     pop->placed_ns = pops_now(pop->pops);
+    session->newest = pop->ticket;
     session->pop_count++;
     return 0;
 }
@@ -326,6 +358,7 @@ static void pop_on_outcome(void *arg, const struct inflight_outcome *outcome)
         return;
     }
     pop->ticket = 0;
+    pop_session_keep(pop->session, outcome->detail.len);
     if (outcome->error == E_OUTCOME_UNKNOWN)
         pop_session_break(pop->session); /* it may wait there all the same */
     if (pop_is_given_up_early(pop, outcome->error, now_ns)) {

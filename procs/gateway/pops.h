@@ -7,7 +7,8 @@
  *   Sessions of their own. A pop that waits holds its sequence, and with it the floor of its
  *   session, for a minute perhaps. So these pops are proposed in other sessions than all other
  *   writes (inflight.h), and in a fresh one whenever the present one has come POPS_SPAN sequences
- *   beyond the oldest pop that still waits.
+ *   beyond the oldest pop that still waits. What was popped beyond that, the worker keeps in memory
+ *   until the floor has passed it; so with POPS_HEAVY_BYTES of that, too, if there is another.
  *   Renewal. Every POPS_RENEW_MS a session with pops that wait says so (QUEUE_WAIT_RENEW): those of
  *   a gateway or node that died swallow no item for longer than QUEUE_WAIT_LEASE_MS.
  *   The end. When the wait is over, the client leaves or the process is to end, the pop is
@@ -30,6 +31,7 @@
 #define POPS_MAX 4096
 #define POPS_SESSIONS 8
 #define POPS_SPAN 4000 /* of LIMIT_SESSION_WINDOW: as much again for cancels and renewals */
+#define POPS_HEAVY_BYTES (16u << 20)
 #define POPS_RENEW_MS 500
 #define POPS_REST_MS 10  /* not worth another try */
 #define POPS_AGAIN_MS 25 /* a cancel that could not be taken */

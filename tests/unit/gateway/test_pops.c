@@ -79,7 +79,7 @@ static void on_done(void *arg, const struct inflight_outcome *outcome)
     client->told++;
     client->error = outcome->error;
     client->index = outcome->index;
-    if (outcome->detail.len > 0)
+    if (outcome->detail.len > 0 && outcome->detail.len < sizeof(client->item))
         memcpy(client->item, outcome->detail.data, outcome->detail.len);
     client->pop = NULL;
 }
@@ -480,6 +480,24 @@ Test(pops, a_long_wait_does_not_use_up_the_window_for_others)
     pass_ms(1);
     uint64_t sessions[POPS_SESSIONS];
     cr_assert_leq(pops_sessions(rig.pops, sessions), 2); /* the first one has gone */
+}
+
+/* A worker keeps what was popped until the floor has passed it, which a pop that waits prevents. */
+Test(pops, a_long_wait_does_not_have_the_worker_keep_what_others_pop)
+{
+    static char item[1 << 20];
+    const struct inflight_outcome large = {0, 1, slice_of(item, sizeof(item))};
+    struct client patient, other;
+    uint64_t waits_in = begin_waiting(&patient, 60000).session, there = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        cr_assert_eq(begin(&other, 1000), 0);
+        struct sent sent = *find_last(COMMAND_QUEUE_POP);
+        there += sent.session == waits_in ? large.detail.len : 0;
+        pops_on_result(rig.pops, PROC_CACHEQ, sent.session, sent.sequence, &large);
+    }
+    cr_assert_leq(there, POPS_HEAVY_BYTES);
+    cr_assert_eq(rig.session_count, 2, "one in which nothing waits does for all");
+    cr_assert_eq(patient.told, 0);
 }
 
 Test(pops, so_many_wait_and_no_more)
