@@ -180,6 +180,7 @@ def test_a_worker_that_catches_up_while_the_log_begins_anew_is_sent_to_load(netw
     networked.wait_equal()
     storage, _ = follower.signal_worker("storage", signal.SIGSTOP)
     leader = networked.wait_leader()
+    write(networked, token, leader, 100, "small", "")  # is in storage's socket as a whole
     write(networked, token, leader, 1300, "large", LARGE)
     known = commit_index(networked, follower)
     networked.network.isolate(networked.number(follower))
@@ -189,7 +190,7 @@ def test_a_worker_that_catches_up_while_the_log_begins_anew_is_sent_to_load(netw
     storage.signal(signal.SIGCONT)
     client = follower.client(token)
     until(
-        lambda: client.get("large000700", consistency="stale").status == 200,
+        lambda: client.get("small000050", consistency="stale").status == 200,
         "it applies what it had been sent",
     )
     client.close()
