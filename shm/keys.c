@@ -38,16 +38,23 @@ static int value_view_of(const MDB_val *stored, struct value_view *out)
     return 0;
 }
 
-int value_get(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice key,
-              struct value_view *out)
+int key_find(MDB_txn *txn, MDB_dbi database, const struct scope *scope, struct slice key,
+             MDB_val *stored)
 {
     uint8_t bytes[KEY_SCOPED_BYTES];
-    MDB_val stored;
 
     if (key.len == 0 || key.len > LIMIT_KEY_BYTES)
         return E_NOT_FOUND;
     MDB_val wanted = {key_scoped(bytes, scope, key), bytes};
-    int error = map_error_of(mdb_get(txn, values, &wanted, &stored));
+    return map_error_of(mdb_get(txn, database, &wanted, stored));
+}
+
+int value_get(MDB_txn *txn, MDB_dbi values, const struct scope *scope, struct slice key,
+              struct value_view *out)
+{
+    MDB_val stored;
+
+    int error = key_find(txn, values, scope, key, &stored);
     return error != 0 ? error : value_view_of(&stored, out);
 }
 

@@ -51,6 +51,10 @@ enum map_database {
 /* Writes scope and key; the length. key.len must be checked before (<= LIMIT_KEY_BYTES). */
 size_t key_scoped(uint8_t out[KEY_SCOPED_BYTES], const struct scope *scope, struct slice key);
 
+/* What is stored under a key of a scope, whatever its length. E_NOT_FOUND, E_IO, E_CORRUPT. */
+int key_find(MDB_txn *txn, MDB_dbi database, const struct scope *scope, struct slice key,
+             MDB_val *stored);
+
 /* Walks the keys of a scope that start with prefix, in byte order, from the first key after `after`
  * (when after.len > 0), calling visit until it returns something else than 0, which is returned
  * but for E_CLOSED: enough. Keys are handed over without their scope. E_IO, E_CORRUPT. */

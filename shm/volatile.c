@@ -22,13 +22,9 @@ int cache_view_of(const MDB_val *stored, struct cache_view *out)
 int cache_get(MDB_txn *txn, MDB_dbi cache, const struct scope *scope, struct slice key,
               uint64_t now_ms, struct cache_view *out)
 {
-    uint8_t bytes[KEY_SCOPED_BYTES];
     MDB_val stored;
 
-    if (key.len == 0 || key.len > LIMIT_KEY_BYTES)
-        return E_NOT_FOUND;
-    MDB_val wanted = {key_scoped(bytes, scope, key), bytes};
-    int error = map_error_of(mdb_get(txn, cache, &wanted, &stored));
+    int error = key_find(txn, cache, scope, key, &stored);
     if (error == 0)
         error = cache_view_of(&stored, out);
     if (error == 0 && out->deadline_ms <= now_ms)
@@ -79,13 +75,9 @@ MDB_val queue_part_key(uint8_t bytes[QUEUE_PART_BYTES], uint64_t id, uint64_t nu
 int queue_get(MDB_txn *txn, MDB_dbi queues, const struct scope *scope, struct slice key,
               struct queue_view *out)
 {
-    uint8_t bytes[KEY_SCOPED_BYTES];
     MDB_val stored;
 
-    if (key.len == 0 || key.len > LIMIT_KEY_BYTES)
-        return E_QUEUE_NOT_FOUND;
-    MDB_val wanted = {key_scoped(bytes, scope, key), bytes};
-    int error = map_error_of(mdb_get(txn, queues, &wanted, &stored));
+    int error = key_find(txn, queues, scope, key, &stored);
     if (error != 0)
         return error == E_NOT_FOUND ? E_QUEUE_NOT_FOUND : error;
     if (stored.mv_size != QUEUE_RECORD_BYTES)
