@@ -182,20 +182,17 @@ int cacheq_apply(void *arg, const struct worker_turn *turn, struct command *comm
 {
     struct cacheq *cacheq = arg;
     cacheq_apply_fn *apply = cacheq_function(command->operation);
-    bool is_doomed = false;
+    int error = 0;
 
     if (apply == NULL) {
         result->error = E_BAD_COMMAND;
         return 0;
     }
-    if (cacheq_needs_live_scope(command->operation)) {
-        int error = doomed_check(&cacheq->doomed, turn->txn, &command->scope, &is_doomed);
-        if (error != 0)
-            return error;
-    }
-    if (is_doomed) {
-        result->error = E_SCOPE_GONE;
+    if (cacheq_needs_live_scope(command->operation))
+        error = doomed_check(&cacheq->doomed, turn->txn, &command->scope);
+    if (error == E_SCOPE_GONE) {
+        result->error = error;
         return 0;
     }
-    return apply(cacheq, turn, command, result);
+    return error != 0 ? error : apply(cacheq, turn, command, result);
 }

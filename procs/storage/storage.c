@@ -76,20 +76,17 @@ int storage_apply(void *arg, const struct worker_turn *turn, struct command *com
 {
     struct storage *storage = arg;
     storage_apply_fn *apply = storage_function(command->operation);
-    bool is_doomed = false;
+    int error = 0;
 
     if (apply == NULL) {
         result->error = E_BAD_COMMAND;
         return 0;
     }
-    if (storage_needs_live_scope(command->operation)) {
-        int error = doomed_check(&storage->doomed, turn->txn, &command->scope, &is_doomed);
-        if (error != 0)
-            return error;
-    }
-    if (is_doomed) {
-        result->error = E_SCOPE_GONE;
+    if (storage_needs_live_scope(command->operation))
+        error = doomed_check(&storage->doomed, turn->txn, &command->scope);
+    if (error == E_SCOPE_GONE) {
+        result->error = error;
         return 0;
     }
-    return apply(storage, turn, command, result);
+    return error != 0 ? error : apply(storage, turn, command, result);
 }

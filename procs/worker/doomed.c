@@ -130,7 +130,7 @@ void doomed_free(struct doomed *doomed)
 
 /* ---- commands ---- */
 
-int doomed_check(struct doomed *doomed, MDB_txn *txn, const struct scope *scope, bool *is_doomed)
+int doomed_check(struct doomed *doomed, MDB_txn *txn, const struct scope *scope)
 {
     struct doomed_record record;
 
@@ -142,8 +142,7 @@ int doomed_check(struct doomed *doomed, MDB_txn *txn, const struct scope *scope,
         doomed->asked = *scope;
         doomed->asked_is_doomed = error == 0;
     }
-    *is_doomed = doomed->asked_is_doomed;
-    return 0;
+    return doomed->asked_is_doomed ? E_SCOPE_GONE : 0;
 }
 
 int doomed_add(struct doomed *doomed, MDB_txn *txn, const struct scope *scope, uint64_t index,

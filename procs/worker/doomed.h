@@ -59,7 +59,8 @@ int doomed_load(struct doomed *doomed, const struct map *map, MDB_txn *txn,
                 doomed_remove_fn *remove, void *arg);
 void doomed_free(struct doomed *doomed);
 
-int doomed_check(struct doomed *doomed, MDB_txn *txn, const struct scope *scope, bool *is_doomed);
+/* E_SCOPE_GONE: it is doomed. */
+int doomed_check(struct doomed *doomed, MDB_txn *txn, const struct scope *scope);
 
 /* From now on the scope is doomed. */
 int doomed_add(struct doomed *doomed, MDB_txn *txn, const struct scope *scope, uint64_t index,
