@@ -10,12 +10,6 @@
 #include "base/log.h"
 #include "ipc/entry.h"
 
-uint64_t driver_now_ns(const struct driver *driver)
-{
-    (void)driver;
-    return clock_boot_ns();
-}
-
 static const char *driver_role_name(enum raft_role role)
 {
     static const char *const names[] = {"follower", "pre-candidate", "candidate", "leader"};
@@ -234,7 +228,7 @@ static void driver_carry_out(struct driver *driver, const struct raft_update *up
 enum raft_refusal driver_step(struct driver *driver, struct raft_event *event)
 {
     struct raft_update update;
-    event->now_ns = driver_now_ns(driver);
+    event->now_ns = clock_boot_ns();
     CHECK(raft_step(driver->raft, event, &update) == 0);
     driver_carry_out(driver, &update);
     return update.refusal;
@@ -243,7 +237,7 @@ enum raft_refusal driver_step(struct driver *driver, struct raft_event *event)
 bool driver_receive(struct driver *driver, const struct raft_message *message)
 {
     struct raft_event event = {
-        .kind = RAFT_EVENT_RECEIVE, .message = message, .now_ns = driver_now_ns(driver)};
+        .kind = RAFT_EVENT_RECEIVE, .message = message, .now_ns = clock_boot_ns()};
     struct raft_update update;
     int error = raft_step(driver->raft, &event, &update);
     driver_carry_out(driver, &update);

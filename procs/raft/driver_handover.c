@@ -34,7 +34,7 @@ void driver_note_life(struct driver *driver, const struct peer *peer)
     struct driver_life *life = driver_find_life(driver, info->id);
     if (life->id == info->id && life->start_id == info->start_id)
         return;
-    *life = (struct driver_life){info->id, info->start_id, driver_now_ns(driver)};
+    *life = (struct driver_life){info->id, info->start_id, clock_boot_ns()};
 }
 
 static bool driver_has_lived(struct driver *driver, uint64_t id)
@@ -42,7 +42,7 @@ static bool driver_has_lived(struct driver *driver, uint64_t id)
     const struct driver_life *life = driver_find_life(driver, id);
     uint64_t timeout_ms = driver->skel->config.raft.election_timeout_ms;
     uint64_t grace_ns = timeout_ms * NS_PER_MS / 100 * (100 + HANDOVER_DRIFT_PERCENT);
-    return life->id == id && driver_now_ns(driver) >= life->since_ns + grace_ns;
+    return life->id == id && clock_boot_ns() >= life->since_ns + grace_ns;
 }
 
 bool driver_can_take_over(struct driver *driver, uint64_t id)
@@ -55,7 +55,7 @@ static uint64_t driver_find_heir(struct driver *driver, bool *any)
 {
     struct raft_peer_status peers[RAFT_MEMBERS_MAX];
     uint64_t heir = RAFT_NONE, match = 0;
-    uint32_t count = raft_peers(driver->raft, driver_now_ns(driver), peers);
+    uint32_t count = raft_peers(driver->raft, clock_boot_ns(), peers);
     *any = false;
     for (uint32_t i = 0; i < count; i++) {
         if (!peers[i].voter || !peers[i].active)
@@ -87,7 +87,7 @@ void driver_on_handover_timer(void *arg)
     struct driver *driver = arg;
     bool any = false;
     uint64_t heir = driver->role == RAFT_LEADER ? driver_find_heir(driver, &any) : RAFT_NONE;
-    if (!any || driver_now_ns(driver) >= driver->handover.due_ns) {
+    if (!any || clock_boot_ns() >= driver->handover.due_ns) {
         driver_end_handover(driver);
         return;
     }
@@ -97,7 +97,7 @@ void driver_on_handover_timer(void *arg)
         if (driver_step(driver, &event) != RAFT_TAKEN)
             driver->is_transferring = false;
     }
-    loop_timer_set(driver->loop, &driver->handover.timer, driver_now_ns(driver) + HANDOVER_LOOK_NS);
+    loop_timer_set(driver->loop, &driver->handover.timer, clock_boot_ns() + HANDOVER_LOOK_NS);
 }
 
 void driver_handover_on_role(struct driver *driver)
@@ -112,6 +112,6 @@ void driver_hand_over(struct driver *driver, bool then_stop)
     if (driver->handover.is_wanted)
         return;
     driver->handover.is_wanted = true;
-    driver->handover.due_ns = driver_now_ns(driver) + HANDOVER_WAIT_NS;
+    driver->handover.due_ns = clock_boot_ns() + HANDOVER_WAIT_NS;
     driver_on_handover_timer(driver);
 }

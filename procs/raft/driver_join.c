@@ -295,7 +295,7 @@ static void driver_on_invite(struct driver *driver, struct peer *from, struct un
 bool driver_is_active(const struct driver *driver, uint64_t id)
 {
     struct raft_peer_status peers[RAFT_MEMBERS_MAX];
-    uint32_t count = raft_peers(driver->raft, driver_now_ns(driver), peers);
+    uint32_t count = raft_peers(driver->raft, clock_boot_ns(), peers);
     for (uint32_t i = 0; i < count; i++)
         if (peers[i].id == id)
             return peers[i].active;

@@ -211,7 +211,6 @@ enum raft_refusal driver_step(struct driver *driver, struct raft_event *event);
 bool driver_receive(struct driver *driver, const struct raft_message *message);
 const char *driver_leader_name(const struct driver *driver);
 void driver_set_standing(struct driver *driver, enum board_standing standing);
-uint64_t driver_now_ns(const struct driver *driver);
 void driver_on_durable(void *arg);
 void driver_on_timer(void *arg);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -84,7 +85,7 @@ static uint64_t driver_floor(struct driver *driver)
     uint64_t floor = older ? older->index : 0;
     if (driver->role != RAFT_LEADER || floor == 0 || !driver_may_keep_more(driver))
         return floor;
-    uint32_t count = raft_peers(driver->raft, driver_now_ns(driver), peers);
+    uint32_t count = raft_peers(driver->raft, clock_boot_ns(), peers);
     for (uint32_t i = 0; i < count; i++) {
         bool is_there = peers[i].active || peers[i].snapshot;
         if (is_there && peers[i].match_index < floor)

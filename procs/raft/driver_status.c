@@ -70,7 +70,7 @@ static void driver_show_members(const struct driver *driver, struct peer_status 
     struct raft_peer_status peers[RAFT_MEMBERS_MAX];
     const struct member *sorted[RAFT_MEMBERS_MAX] = {NULL};
     bool leads = driver->role == RAFT_LEADER;
-    uint32_t count = leads ? raft_peers(driver->raft, driver_now_ns(driver), peers) : 0;
+    uint32_t count = leads ? raft_peers(driver->raft, clock_boot_ns(), peers) : 0;
     status->term = driver->term;
     status->leader = slice_text(driver_leader_name(driver));
     status->member_count = driver->members.count;

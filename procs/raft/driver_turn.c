@@ -248,7 +248,7 @@ static _Noreturn void driver_finish(struct driver *driver)
 void driver_on_stop_timer(void *arg)
 {
     struct driver *driver = arg;
-    uint64_t now_ns = driver_now_ns(driver);
+    uint64_t now_ns = clock_boot_ns();
     bool done = driver->may_stop && driver->persisted == driver->write &&
                 apply_is_settled(&driver->apply) && gateways_are_idle(&driver->gateways) &&
                 peers_are_idle(driver->peers);
@@ -275,7 +275,7 @@ void driver_finish_work(struct driver *driver)
     driver_ask(driver);
     driver->stopping = true;
     snapshots_drop(&driver->snapshots);
-    driver->stop_deadline_ns = driver_now_ns(driver) + DRIVER_STOP_WAIT_NS;
+    driver->stop_deadline_ns = clock_boot_ns() + DRIVER_STOP_WAIT_NS;
     driver_tell_gateways(driver);
     driver_step(driver, &event);
     driver_on_stop_timer(driver);

@@ -75,10 +75,8 @@ static void peer_in_fault(struct inbound *in, enum peer_fault fault, const char 
     peer_in_close(in);
 }
 
-void peer_in_close_all(struct peers *peers)
+static void peer_in_stop_listening(struct peers *peers)
 {
-    while (peers->inbounds)
-        peer_in_close(peers->inbounds);
     for (unsigned i = 0; i < peers->listener_count; i++) {
         if (peers->listeners[i].fd < 0)
             continue;
@@ -86,6 +84,13 @@ void peer_in_close_all(struct peers *peers)
         close(peers->listeners[i].fd);
     }
     peers->listener_count = 0;
+}
+
+void peer_in_close_all(struct peers *peers)
+{
+    while (peers->inbounds)
+        peer_in_close(peers->inbounds);
+    peer_in_stop_listening(peers);
     loop_timer_clear(peers->loop, &peers->listen_timer);
 }
 
@@ -488,17 +493,6 @@ static int peer_in_listen_at(struct peers *peers, const struct peer_sockaddr *at
         return error;
     CHECK(loop_add_fd(peers->loop, listener->fd, peer_in_on_knock, listener) == 0);
     return 0;
-}
-
-static void peer_in_stop_listening(struct peers *peers)
-{
-    for (unsigned i = 0; i < peers->listener_count; i++) {
-        if (peers->listeners[i].fd < 0)
-            continue;
-        loop_remove_fd(peers->loop, peers->listeners[i].fd);
-        close(peers->listeners[i].fd);
-    }
-    peers->listener_count = 0;
 }
 
 static void peer_in_on_listen_timer(void *arg)

@@ -135,6 +135,12 @@ static bool store_parse_index(const char *name, uint64_t *index)
     return *end == '\0' && errno == 0;
 }
 
+static bool store_is_damaged(const char *name)
+{
+    const char *suffix = strstr(name, STORE_DAMAGED);
+    return suffix && strcmp(suffix, STORE_DAMAGED) == 0;
+}
+
 static int store_scan(const char *folder, const uint8_t cluster[WAL_CLUSTER_BYTES],
                       struct snapshot_list *list)
 {
@@ -143,9 +149,8 @@ static int store_scan(const char *folder, const uint8_t cluster[WAL_CLUSTER_BYTE
     if (!stream)
         return store_failed("snapshots_not_readable", folder, E_IO);
     for (struct dirent *entry; !error && (entry = readdir(stream));) {
-        const char *suffix = strstr(entry->d_name, STORE_DAMAGED);
         uint64_t index;
-        if (suffix && strcmp(suffix, STORE_DAMAGED) == 0) {
+        if (store_is_damaged(entry->d_name)) {
             list->damaged++;
             LOG_WARN("snapshot_damaged_kept", LOG_STR("folder", folder),
                      LOG_STR("name", entry->d_name));
@@ -321,8 +326,7 @@ int snapshot_store_remove_damaged(const char *folder)
     if (!stream)
         return store_failed("snapshots_not_readable", folder, E_IO);
     for (struct dirent *entry; !error && (entry = readdir(stream));) {
-        const char *suffix = strstr(entry->d_name, STORE_DAMAGED);
-        if (!suffix || strcmp(suffix, STORE_DAMAGED) != 0)
+        if (!store_is_damaged(entry->d_name))
             continue;
         snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
         error = store_remove(folder, path);
