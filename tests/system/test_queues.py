@@ -8,12 +8,14 @@ import time
 import pytest
 
 from harness.client import Client, expect
+from harness.maps import wait_for_pops
 
 
 @pytest.fixture
-def queue(api):
-    """A client with an empty queue 'q'."""
+def queue(api, shared_cluster):
+    """A client with an empty queue 'q'; nobody waits for an item any more."""
     expect(api.queue_new("q"), 200)
+    wait_for_pops(shared_cluster, 0)
     return api
 
 
@@ -172,12 +174,6 @@ class Popper:
         return self.answer
 
 
-def wait_until_it_waits(popper, seconds=0.3):
-    """Nothing outside shows that a pop waits, but that it does not answer."""
-    time.sleep(seconds)
-    assert popper.answer is None
-
-
 def test_an_item_that_is_there_is_had_without_waiting(queue):
     expect(queue.push("q", "item"), 200)
     begun = time.monotonic()
@@ -185,9 +181,9 @@ def test_an_item_that_is_there_is_had_without_waiting(queue):
     assert time.monotonic() - begun < 5
 
 
-def test_a_push_feeds_the_pop_that_waits(queue, more, patience, record_property):
+def test_a_push_feeds_the_pop_that_waits(queue, more, shared_cluster, patience):
     popper = Popper(more(), 30)
-    wait_until_it_waits(popper)
+    wait_for_pops(shared_cluster, 1)
     pushed = expect(queue.push("q", "item"), 200)
     at = time.monotonic()
     answer = expect(popper.join(), 200).json
@@ -205,11 +201,11 @@ def test_an_empty_wait_ends_in_time_with_queue_empty(queue, patience):
     assert expect(queue.push("q", "item"), 200).json["new_length"] == 1  # nobody waits any more
 
 
-def test_pops_are_served_in_the_order_in_which_they_came(queue, more):
+def test_pops_are_served_in_the_order_in_which_they_came(queue, more, shared_cluster):
     poppers = []
-    for _ in range(5):
+    for number in range(5):
         poppers.append(Popper(more(), 30))
-        wait_until_it_waits(poppers[-1], 0.15)
+        wait_for_pops(shared_cluster, number + 1)
     for number in range(5):
         expect(queue.push("q", str(number)), 200)
         assert expect(poppers[number].join(), 200).json["value"] == str(number)
@@ -221,16 +217,20 @@ def test_a_wait_outlasts_the_request_timeout(make_cluster):
     client = node.client(token)
     expect(client.queue_new("q"), 200)
     popper = Popper(node.client(token), 20)
-    wait_until_it_waits(popper, 3)
+    wait_for_pops(cluster, 1)
+    time.sleep(3)  # the pause is part of the scenario
+    assert popper.answer is None
     expect(client.push("q", "item"), 200)
     assert expect(popper.join(), 200).json["value"] == "item"
     client.close()
     popper.client.close()
 
 
-def test_pops_wait_while_their_connection_says_nothing_and_other_requests_go_on(queue, more):
+def test_pops_wait_while_their_connection_says_nothing_and_other_requests_go_on(
+    queue, more, shared_cluster
+):
     poppers = [Popper(more(), 20) for _ in range(20)]
-    time.sleep(0.3)
+    wait_for_pops(shared_cluster, 20)
     for number in range(100):
         expect(queue.set(f"k{number}", "v"), 200)
     for number in range(20):
@@ -239,7 +239,7 @@ def test_pops_wait_while_their_connection_says_nothing_and_other_requests_go_on(
     assert found == {str(number) for number in range(20)}
 
 
-def test_a_client_that_leaves_takes_no_item_with_it(shared, queue, token):
+def test_a_client_that_leaves_takes_no_item_with_it(shared, shared_cluster, queue, token):
     body = b'{"key":"q","wait":30}'
     for how in ("close", "reset"):
         raw = socket.create_connection(("127.0.0.1", shared.http_port))
@@ -249,33 +249,35 @@ def test_a_client_that_leaves_takes_no_item_with_it(shared, queue, token):
             + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
             + body
         )
-        time.sleep(0.3)
+        wait_for_pops(shared_cluster, 1)
         if how == "reset":
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         raw.close()
-        time.sleep(0.5)
+        wait_for_pops(shared_cluster, 0)
         assert expect(queue.push("q", how), 200).json["new_length"] == 1
         assert expect(queue.pop("q"), 200).json["value"] == how
 
 
-def test_a_client_that_leaves_with_a_pipelined_request_is_noticed_too(shared, queue, token):
+def test_a_client_that_leaves_with_a_pipelined_request_is_noticed_too(
+    shared, shared_cluster, queue, token
+):
     head = b" HTTP/1.1\r\nHost: x\r\nAuthorization: " + token.encode() + b"\r\n"
     body = b'{"key":"q","wait":30}'
     raw = socket.create_connection(("127.0.0.1", shared.http_port))
     raw.sendall(
         b"POST /db/api/v1/queue/pop" + head + b"Content-Length: %d\r\n\r\n" % len(body) + body
     )
-    time.sleep(0.2)
+    wait_for_pops(shared_cluster, 1)
     raw.sendall(b"GET /db/api/v1/ping" + head + b"\r\n")
-    time.sleep(0.2)
+    time.sleep(0.2)  # it is to arrive before the end does, and nothing shows that it has
     raw.close()
-    time.sleep(2)
+    wait_for_pops(shared_cluster, 0)
     assert expect(queue.push("q", "item"), 200).json["new_length"] == 1
 
 
-def test_a_queue_that_is_deleted_sends_away_who_waits(queue, more):
+def test_a_queue_that_is_deleted_sends_away_who_waits(queue, more, shared_cluster):
     poppers = [Popper(more(), 30) for _ in range(3)]
-    time.sleep(0.4)
+    wait_for_pops(shared_cluster, 3)
     expect(queue.queue_delete("q"), 200)
     for popper in poppers:
         expect(popper.join(), 404, "QUEUE_NOT_FOUND")
@@ -286,7 +288,7 @@ def test_a_node_that_stops_answers_who_waits(cluster, node):
     client = node.client(token)
     expect(client.queue_new("q"), 200)
     popper = Popper(node.client(token, timeout=60), 60)
-    wait_until_it_waits(popper)
+    wait_for_pops(cluster, 1)
     begun = time.monotonic()
     node.stop()
     assert time.monotonic() - begun < 10
@@ -305,9 +307,9 @@ def test_a_killed_process_costs_a_waiting_pop_nothing(cluster, node, worker):
     client = node.client(token)
     expect(client.queue_new("q"), 200)
     popper = Popper(node.client(token, timeout=60), 30)
-    wait_until_it_waits(popper)
+    wait_for_pops(cluster, 1)
     node.restart_worker(worker, 9)
-    time.sleep(0.5)
+    time.sleep(0.5)  # the pause is part of the scenario
     assert popper.answer is None
     expect(client.push("q", "item"), 200)
     assert expect(popper.join(), 200).json["value"] == "item"
@@ -327,9 +329,9 @@ def test_a_killed_gateways_pops_swallow_nothing(cluster, node):
         + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
         + body
     )
-    time.sleep(0.4)
+    wait_for_pops(cluster, 1)
     node.restart_worker("gateway", 9)
-    time.sleep(2.5)  # its lease
+    time.sleep(2.5)  # its lease: until the end of that it would be fed
     client.close()
     client = node.client(token)
     assert expect(client.push("q", "item"), 200).json["new_length"] == 1

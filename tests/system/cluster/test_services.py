@@ -12,6 +12,7 @@ from check import linear
 from check.history import OK, UNKNOWN, History
 from check.models import CONFLICT, EMPTY, MISSING
 from harness.client import Dropped, expect
+from harness.maps import wait_for_pops
 from harness.wait import until
 
 TOGETHER = 0.05  # seconds between the first and the last node that see an entry gone
@@ -74,6 +75,12 @@ def test_an_entry_is_gone_on_all_nodes_at_once_whatever_their_clocks_say(
     token = cluster.create_key("clocks")
     expect(clients(leader, token).cache_set("key", "value", 4), 200)
     begun = time.monotonic()
+    for node in cluster.nodes:
+        client = clients(node, token)
+        until(
+            lambda: client.cache_get("key", consistency="stale").status == 200,
+            f"{node.id} has heard of it",
+        )
     if changes_leader:
         other = cluster.followers(leader)[0]
         expect(clients(leader, None).call("GET", "/ping"), 401)
@@ -172,7 +179,7 @@ def test_each_item_comes_out_once_while_cacheq_is_killed_everywhere(three, clien
     def disturb():
         for turn in range(6):  # a worker that dies more often is restarted later and later
             three.nodes[turn % 3].restart_worker("cacheq", signal.SIGKILL)
-            time.sleep(0.5)
+            time.sleep(0.5)  # the pause is part of the scenario
 
     account(three, clients, three.nodes, disturb)
     three.wait_equal()
@@ -192,7 +199,7 @@ def test_each_item_comes_out_once_when_the_leader_dies(three, clients):
     leader = three.wait_leader()
 
     def disturb():
-        time.sleep(1.5)
+        time.sleep(1.5)  # the pause is part of the scenario
         leader.kill()
 
     account(three, clients, three.followers(leader), disturb)
@@ -214,7 +221,7 @@ def test_pops_that_wait_are_served_in_order_of_arrival_over_all_nodes(three, cli
     for number in range(9):
         threads.append(threading.Thread(target=pop, args=(number,), daemon=True))
         threads[-1].start()
-        time.sleep(0.25)
+        wait_for_pops(three, number + 1)
     for number in range(9):
         assert expect(pusher.push("q", str(number)), 200).json["new_length"] == 0
     for thread in threads:
@@ -235,10 +242,10 @@ def test_pops_of_a_node_that_died_swallow_nothing(three, clients):
 
     thread = threading.Thread(target=pop, daemon=True)
     thread.start()
-    time.sleep(0.5)
+    wait_for_pops(three, 1)
     victim.kill()
     thread.join(10)
-    time.sleep(2.2)  # the lease of what waits there
+    time.sleep(2.2)  # its lease: until the end of that it would be fed
     assert expect(client.push("q", "item"), 200).json["new_length"] == 1
     assert expect(client.pop("q"), 200).json["value"] == "item"
     victim.start()
@@ -254,7 +261,7 @@ def test_without_a_quorum_a_pop_that_waits_cannot_tell(make_three, clients):
     answers = []
     thread = threading.Thread(target=lambda: answers.append(client.pop("q", wait=60)), daemon=True)
     thread.start()
-    time.sleep(0.7)
+    wait_for_pops(three, 1)
     leader.kill()
     other.kill()
     begun = time.monotonic()
