@@ -5,6 +5,7 @@ import pytest
 from harness import binaries, scratch
 from harness.client import Client
 from harness.cluster import Cluster
+from insic_tool import Tool
 
 FAILED = pytest.StashKey()
 
@@ -133,3 +134,9 @@ def root(shared):
 def patience():
     """What time limits of tests are multiplied with: sanitized programs are slower."""
     return 4 if binaries.sanitized() else 1
+
+
+@pytest.fixture
+def insic(tmp_path):
+    """insic in an empty folder."""
+    return Tool(tmp_path)

@@ -1,6 +1,7 @@
 """A scripted HTTP server that stands in for a node: it answers what a test tells it to, and remembers
 what it was asked."""
 
+import contextlib
 import http.server
 import json
 import socket
@@ -177,3 +178,12 @@ class SilentPort(ClosedPort):
         super().__enter__()
         self.socket.listen(16)
         return self
+
+
+@contextlib.contextmanager
+def three(insic, *answers, **how):
+    """Three servers, node0 to node2 of insic's configuration, whose raftBindings are 127.0.0.1:2 to 4."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(FakeServer(*of_one)) for of_one in answers]
+        insic.configure(*[server.binding for server in servers], **how)
+        yield servers

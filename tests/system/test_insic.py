@@ -7,12 +7,7 @@ import subprocess
 import pytest
 
 from fake_server import Answer, FakeServer, answer, refusal
-from insic_tool import INSIC, KEY, Tool
-
-
-@pytest.fixture
-def insic(tmp_path):
-    return Tool(tmp_path)
+from insic_tool import INSIC, KEY
 
 
 # ---- values

@@ -1,27 +1,12 @@
 """insic cluster, join, remove, transfer against scripted servers: what is sent, printed and refused."""
 
-import contextlib
 
 import pytest
 
-from fake_server import NO_LEADER, ClosedPort, FakeServer, answer, refusal
-from insic_tool import KEY, Tool
+from fake_server import NO_LEADER, ClosedPort, FakeServer, answer, refusal, three
+from insic_tool import KEY
 
 DONE = answer(status="ok", index=7)
-
-
-@pytest.fixture
-def insic(tmp_path):
-    return Tool(tmp_path)
-
-
-@contextlib.contextmanager
-def three(insic, *answers, **how):
-    """Three servers, node0 to node2 of the configuration, whose raftBindings are 127.0.0.1:2 to 4."""
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(FakeServer(*of_one)) for of_one in answers]
-        insic.configure(*[server.binding for server in servers], **how)
-        yield servers
 
 
 def member(number, state="follower", role="voter", match=12, lag=0):

@@ -1,6 +1,5 @@
 """insic and several servers: who is asked in which order, what is tried again, TLS, tokens, times."""
 
-import contextlib
 import subprocess
 import time
 
@@ -16,28 +15,15 @@ from fake_server import (
     SilentPort,
     answer,
     refusal,
+    three,
 )
-from insic_tool import KEY, Tool
+from insic_tool import KEY
 
 ROOT = "OTg0Y2E1MTYyMjAwNzM0YzU5MjE0OGYxODIwYjcxMDU3ZjA5ODU3M2QxMzg2NjZiNDg2NjNlNGUzMGNkOGQzYQ=="
 VALUE = answer(data="v", index=1)
 DONE = answer(index=1)
 READ = ("get", "k")
 WRITE = ("set", "k", "v")
-
-
-@pytest.fixture
-def insic(tmp_path):
-    return Tool(tmp_path)
-
-
-@contextlib.contextmanager
-def three(insic, *answers, **how):
-    """Three servers, node0 to node2 of the configuration."""
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(FakeServer(*of_one)) for of_one in answers]
-        insic.configure(*[server.binding for server in servers], **how)
-        yield servers
 
 
 def counts(servers):

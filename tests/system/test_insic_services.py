@@ -5,12 +5,6 @@ import time
 import pytest
 
 from fake_server import FakeServer, answer, refusal
-from insic_tool import Tool
-
-
-@pytest.fixture
-def insic(tmp_path):
-    return Tool(tmp_path)
 
 
 def posted(server, path, body):

@@ -8,14 +8,9 @@ import time
 import pytest
 
 from fake_server import FakeServer, SilentPort, answer, refusal
-from insic_tool import INSIC, KEY, Tool
+from insic_tool import INSIC, KEY
 
 TRY = "Usage: insic [flags] <command> [arguments]; 'insic help' shows them all.\n"
-
-
-@pytest.fixture
-def insic(tmp_path):
-    return Tool(tmp_path)
 
 
 @pytest.fixture
