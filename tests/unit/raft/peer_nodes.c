@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/path.h"
+#include "tests/unit/lib/ports.h"
 
 #define NODES_SECRET "0123456789abcdef0123456789abcdef"
 
@@ -20,18 +21,6 @@ struct nodes nodes;
 
 /* ---- setting up -------------------------------------------------------------------------------
  */
-
-/* Nobody else takes it before the node does: it stays bound, not listening, until then. */
-static unsigned nodes_free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-    return ntohs(at.sin_port); /* the descriptor is left open */
-}
 
 static void nodes_on_config_error(const char *message, void *arg)
 {
@@ -74,7 +63,7 @@ void nodes_init(unsigned count, const char *extra)
     snprintf(nodes_extra, sizeof(nodes_extra), "%s", extra ? extra : "");
     for (unsigned i = 0; i < count; i++) {
         snprintf(nodes.list[i].name, sizeof(nodes.list[i].name), "node%u", i);
-        nodes.list[i].port = nodes_free_port();
+        nodes.list[i].port = port_find(true);
     }
     cr_assert_eq(loop_add_runner(nodes.loop, nodes_on_turn_end, NULL), 0);
 }

@@ -1,7 +1,6 @@
 /* rig.c - see rig.h. */
 #include "tests/unit/raft/rig.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -18,6 +17,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "ipc/entry.h"
+#include "tests/unit/lib/ports.h"
 
 struct rig rig;
 
@@ -28,18 +28,6 @@ static void rig_on_config_error(const char *message, void *arg)
 {
     (void)arg;
     cr_assert_fail("%s", message);
-}
-
-/* Nobody else takes it before the node does: it stays bound, not listening, until the end. */
-static unsigned rig_free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-    return ntohs(at.sin_port);
 }
 
 static void rig_write_config(const char *extra)
@@ -72,7 +60,7 @@ static void rig_write_config(const char *extra)
 
 void rig_init(const char *extra)
 {
-    rig = (struct rig){.control_fd = -1, .port = rig_free_port(), .other_port = rig_free_port()};
+    rig = (struct rig){.control_fd = -1, .port = port_find(true), .other_port = port_find(true)};
     snprintf(rig.dir, sizeof(rig.dir), "/tmp/insi-rig-XXXXXX");
     cr_assert_not_null(mkdtemp(rig.dir));
     rig_write_config(extra);

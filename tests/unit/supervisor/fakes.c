@@ -1,15 +1,12 @@
 /* fakes.c - see fakes.h. */
 #include "fakes.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,6 +16,7 @@
 #include "base/path.h"
 #include "insid-supervisor/node.h"
 #include "insid-supervisor/supervise.h"
+#include "tests/unit/lib/ports.h"
 
 #define FAKES_TEXT_BYTES (256 << 10)
 
@@ -57,17 +55,6 @@ void fakes_dump(void)
 {
     fputs(fakes_read("log"), stderr);
     fputs(fakes_read("trace"), stderr);
-}
-
-static unsigned fakes_free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&address, len), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    close(fd);
-    return ntohs(address.sin_port);
 }
 
 void fakes_write_config(unsigned gateways, const char *limits, const char *more)
@@ -130,8 +117,8 @@ void fakes_init(void)
     cr_assert_not_null(mkdtemp(fakes_folder));
     snprintf(fakes_config, sizeof(fakes_config), "%s/c.yaml", fakes_folder);
     setenv("INSI_FAKE_DIR", fakes_folder, 1);
-    fakes_ports[0] = fakes_free_port();
-    fakes_ports[1] = fakes_free_port();
+    fakes_ports[0] = port_find(false);
+    fakes_ports[1] = port_find(false);
     fakes_write_config(1, "", "");
     fakes_path(folder, "libexec");
     cr_assert_eq(mkdir(folder, 0700), 0);

@@ -22,6 +22,7 @@
 #include "insid-supervisor/listen.h"
 #include "insid-supervisor/node.h"
 #include "insid-supervisor/reload.h"
+#include "tests/unit/lib/ports.h"
 
 static char folder[64];
 
@@ -35,17 +36,6 @@ static void make_folder(void)
 static void remove_folder(void)
 {
     cr_expect_eq(path_remove_tree(folder), 0);
-}
-
-static int free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&address, len), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    close(fd);
-    return ntohs(address.sin_port);
 }
 
 static void report(const char *message, void *arg)
@@ -63,7 +53,7 @@ static void parse(struct config *config, const char *base, const char *node, con
                        "dataDir: %s/data\nshmDir: %s/shm\ngateway: {processes: 2}\n%s"
                        "nodes:\n  node0: {raftBinding: 127.0.0.1:1, httpBinding: 127.0.0.1:%d, "
                        "nodeSecret: s%s}\n",
-                       base, base, more, free_port(), node);
+                       base, base, more, port_find(false), node);
     cr_assert_eq(config_parse(config, slice_of(text, (size_t)len), "test", report, NULL), 0);
 }
 
@@ -293,7 +283,7 @@ static struct config_address address_of(char *host, int port)
 Test(node, a_binding_is_shared_among_our_own_sockets_but_with_nobody_else)
 {
     char host[] = "127.0.0.1";
-    const struct config_address address = address_of(host, free_port());
+    const struct config_address address = address_of(host, port_find(false));
     int fds[3], more[1] = {0};
     cr_assert_eq(listen_open(&address, "httpBinding", fds, 3), 0);
     for (unsigned i = 0; i < 3; i++) {
@@ -313,7 +303,7 @@ Test(node, a_binding_is_shared_among_our_own_sockets_but_with_nobody_else)
 Test(node, connections_that_ended_lately_do_not_hold_a_binding)
 {
     char host[] = "127.0.0.1";
-    const struct config_address address = address_of(host, free_port());
+    const struct config_address address = address_of(host, port_find(false));
     struct sockaddr_in to = {.sin_family = AF_INET,
                              .sin_port = htons(address.port),
                              .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -333,7 +323,7 @@ Test(node, connections_that_ended_lately_do_not_hold_a_binding)
 Test(node, a_host_that_is_not_ours_is_an_error)
 {
     char host[] = "192.0.2.1"; /* for documentation: nobody has it */
-    const struct config_address address = address_of(host, free_port());
+    const struct config_address address = address_of(host, port_find(false));
     int fds[2];
     cr_assert_eq(listen_open(&address, "httpBinding", fds, 2), E_IO);
     cr_assert_eq(fds[0], -1);
