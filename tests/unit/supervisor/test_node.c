@@ -275,7 +275,7 @@ Test(node, a_path_too_long_for_a_socket_is_found_before_anything_is_made)
 
 /* ---- listening ---- */
 
-static struct config_address address_of(char *host, int port)
+static struct config_address address_of(char *host, unsigned port)
 {
     return (struct config_address){host, (uint16_t)port};
 }
