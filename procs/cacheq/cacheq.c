@@ -10,6 +10,18 @@
 
 static const char cacheq_meta_used[] = "used_bytes";
 
+int cacheq_seek(MDB_txn *txn, MDB_dbi database, MDB_cursor_op where, MDB_val *key, MDB_val *stored)
+{
+    MDB_cursor *cursor;
+
+    int error = map_error_unless_done("cursor", mdb_cursor_open(txn, database, &cursor));
+    if (error != 0)
+        return error;
+    int found = mdb_cursor_get(cursor, key, stored, where);
+    mdb_cursor_close(cursor);
+    return found == MDB_NOTFOUND ? E_NOT_FOUND : map_error_unless_done("cursor", found);
+}
+
 /* ---- scopes of deleted keys ---- */
 
 /* Calls remove for the keys of the scope until the step is over, each time from the first. */
@@ -17,24 +29,19 @@ static int cacheq_remove_keys(struct cacheq *cacheq, MDB_txn *txn, MDB_dbi datab
                               const struct scope *scope, struct doomed_step *step, bool *is_empty)
 {
     bool is_cache = database == cacheq->cache;
-    MDB_cursor *cursor;
     int error = 0;
 
     *is_empty = false;
     while (error == 0 && !doomed_step_is_over(step)) {
         MDB_val key = {SCOPE_BYTES, (void *)scope->id}, stored;
         uint8_t bytes[KEY_SCOPED_BYTES];
-        error = map_error_unless_done("cursor", mdb_cursor_open(txn, database, &cursor));
-        if (error != 0)
-            return error;
-        int found = mdb_cursor_get(cursor, &key, &stored, MDB_SET_RANGE);
-        mdb_cursor_close(cursor);
-        *is_empty = found == MDB_NOTFOUND ||
-                    (found == 0 && memcmp(key.mv_data, scope->id, SCOPE_BYTES) != 0);
+        error = cacheq_seek(txn, database, MDB_SET_RANGE, &key, &stored);
+        *is_empty = error == E_NOT_FOUND ||
+                    (error == 0 && memcmp(key.mv_data, scope->id, SCOPE_BYTES) != 0);
         if (*is_empty)
             return 0;
-        if (found != 0 || key.mv_size > sizeof(bytes))
-            return found != 0 ? map_error_unless_done("cursor", found) : E_CORRUPT;
+        if (error != 0 || key.mv_size > sizeof(bytes))
+            return error != 0 ? error : E_CORRUPT;
         memcpy(bytes, key.mv_data, key.mv_size);
         step->removed++;
         step->bytes += key.mv_size + stored.mv_size;

@@ -58,6 +58,9 @@ int cacheq_apply(void *arg, const struct worker_turn *turn, struct command *comm
                  struct worker_result *result);
 void cacheq_free(struct cacheq *cacheq);
 struct slice cacheq_number(struct cacheq *cacheq, uint64_t number); /* as a detail */
+/* One record: the first or last of a database, or (MDB_SET_RANGE) the first at or behind key.
+ * Borrowed until the next write. E_NOT_FOUND: there is none. */
+int cacheq_seek(MDB_txn *txn, MDB_dbi database, MDB_cursor_op where, MDB_val *key, MDB_val *stored);
 
 /* cache.c */
 cacheq_apply_fn cache_set, cache_delete, cache_setnx, cache_cas;

@@ -19,18 +19,11 @@ static MDB_val expiry_key(uint8_t bytes[EXPIRY_KEY_BYTES], uint64_t deadline_ms,
 static int expiry_at(const struct cacheq *cacheq, MDB_txn *txn, MDB_cursor_op end,
                      uint64_t *deadline_ms, MDB_val *entry_key)
 {
-    MDB_cursor *cursor;
     MDB_val key;
 
-    int error = map_error_unless_done("cursor", mdb_cursor_open(txn, cacheq->deadlines, &cursor));
+    int error = cacheq_seek(txn, cacheq->deadlines, end, &key, entry_key);
     if (error != 0)
         return error;
-    int found = mdb_cursor_get(cursor, &key, entry_key, end);
-    mdb_cursor_close(cursor);
-    if (found == MDB_NOTFOUND)
-        return E_NOT_FOUND;
-    if (found != 0)
-        return map_error_unless_done("cursor", found);
     if (key.mv_size != EXPIRY_KEY_BYTES || entry_key->mv_size <= SCOPE_BYTES ||
         entry_key->mv_size > KEY_SCOPED_BYTES)
         return E_CORRUPT;

@@ -41,17 +41,12 @@ static int queues_save(const struct cacheq *cacheq, const struct worker_turn *tu
 
 static int queues_load_newest(struct cacheq *cacheq, MDB_txn *txn)
 {
-    MDB_cursor *cursor;
     MDB_val key, stored;
 
-    int error = map_error_unless_done("cursor", mdb_cursor_open(txn, cacheq->items, &cursor));
-    if (error != 0)
-        return error;
-    int found = mdb_cursor_get(cursor, &key, &stored, MDB_LAST);
-    if (found == 0)
+    int error = cacheq_seek(txn, cacheq->items, MDB_LAST, &key, &stored);
+    if (error == 0)
         cacheq->newest_queue = bytes_get_key_u64(key.mv_data);
-    mdb_cursor_close(cursor);
-    return found == MDB_NOTFOUND ? 0 : map_error_unless_done("cursor", found);
+    return error == E_NOT_FOUND ? 0 : error;
 }
 
 int queues_load(struct cacheq *cacheq, MDB_txn *txn)
@@ -333,23 +328,15 @@ int queues_delete(struct cacheq *cacheq, const struct worker_turn *turn, struct 
 int queues_purge(struct cacheq *cacheq, const struct worker_turn *turn, struct command *command,
                  struct worker_result *result)
 {
-    MDB_cursor *cursor;
     MDB_val key, stored;
     unsigned removed = 0;
 
     (void)command;
     cacheq->sweeps++;
-    int error =
-        map_error_unless_done("cursor", mdb_cursor_open(turn->txn, cacheq->deleted, &cursor));
-    if (error != 0)
-        return error;
-    int found = mdb_cursor_get(cursor, &key, &stored, MDB_FIRST);
-    uint64_t id = found == 0 && key.mv_size == 8 ? bytes_get_key_u64(key.mv_data) : 0;
-    mdb_cursor_close(cursor);
-    if (found == 0)
+    int error = cacheq_seek(turn->txn, cacheq->deleted, MDB_FIRST, &key, &stored);
+    uint64_t id = error == 0 && key.mv_size == 8 ? bytes_get_key_u64(key.mv_data) : 0;
+    if (error == 0)
         error = queues_remove_part(cacheq, turn, id, &removed);
-    else if (found != MDB_NOTFOUND)
-        error = map_error_unless_done("cursor", found);
     result->detail = cacheq_number(cacheq, removed);
-    return error;
+    return error == E_NOT_FOUND ? 0 : error;
 }

@@ -72,16 +72,11 @@ static int waiting_forget_if_idle(struct cacheq *cacheq, MDB_txn *txn, uint64_t 
 {
     uint8_t bytes[WAITING_KEY_BYTES];
     MDB_val key = waiting_key(bytes, session, 0), stored;
-    MDB_cursor *cursor;
 
-    int error = map_error_unless_done("cursor", mdb_cursor_open(txn, cacheq->waiting, &cursor));
-    if (error != 0)
+    int error = cacheq_seek(txn, cacheq->waiting, MDB_SET_RANGE, &key, &stored);
+    bool has_more = error == 0 && bytes_get_key_u64(key.mv_data) == session;
+    if (has_more || (error != 0 && error != E_NOT_FOUND))
         return error;
-    int found = mdb_cursor_get(cursor, &key, &stored, MDB_SET_RANGE);
-    bool has_more = found == 0 && bytes_get_key_u64(key.mv_data) == session;
-    mdb_cursor_close(cursor);
-    if (has_more || (found != 0 && found != MDB_NOTFOUND))
-        return has_more ? 0 : map_error_unless_done("cursor", found);
     struct waiting_session *known = waiting_find(cacheq, session);
     CHECK(known != NULL);
     *known = cacheq->sessions[--cacheq->session_count];
@@ -165,17 +160,12 @@ static int waiters_first(const struct cacheq *cacheq, MDB_txn *txn, uint64_t que
 {
     uint8_t bytes[QUEUE_PART_BYTES];
     MDB_val key = queue_part_key(bytes, queue_id, 0), stored;
-    MDB_cursor *cursor;
 
-    int error = map_error_unless_done("cursor", mdb_cursor_open(txn, cacheq->waiters, &cursor));
+    int error = cacheq_seek(txn, cacheq->waiters, MDB_SET_RANGE, &key, &stored);
+    if (error == E_NOT_FOUND || (error == 0 && bytes_get_key_u64(key.mv_data) != queue_id))
+        return E_QUEUE_EMPTY;
     if (error != 0)
         return error;
-    int found = mdb_cursor_get(cursor, &key, &stored, MDB_SET_RANGE);
-    mdb_cursor_close(cursor);
-    if (found == MDB_NOTFOUND || (found == 0 && bytes_get_key_u64(key.mv_data) != queue_id))
-        return E_QUEUE_EMPTY;
-    if (found != 0)
-        return map_error_unless_done("cursor", found);
     if (key.mv_size != QUEUE_PART_BYTES || stored.mv_size != WAITER_BYTES)
         return E_CORRUPT;
     const uint8_t *record = stored.mv_data;
