@@ -115,7 +115,8 @@ Test(snapshot_process, a_worker_that_cannot_make_its_part_means_another_try_late
     rig_worker_of(PROC_CACHEQ)->part_error = E_IO;
     write_bytes(100000);
     RIG_WAIT(rig_logged("event=snapshot_not_made") == 1);
-    RIG_WAIT(rig_worker_of(PROC_STORAGE)->asked == 1); /* its link may be read later than cacheq's */
+    RIG_WAIT(rig_worker_of(PROC_STORAGE)->asked ==
+             1); /* its link may be read later than cacheq's */
     rig_worker_of(PROC_CACHEQ)->part_error = 0;
     RIG_WAIT(snapshots_made() == 1);
     check_state();
