@@ -45,6 +45,7 @@ static const struct command_shape *command_shape(int operation)
         return &purge;
     case COMMAND_VALUE_SET:
     case COMMAND_VALUE_SETNX:
+    case COMMAND_EVENT_PUBLISH:
         return &key_value;
     case COMMAND_VALUE_DELETE:
     case COMMAND_CACHE_DELETE:

@@ -57,7 +57,8 @@
     X(QUEUE_PURGE, 56, "scope all zero: remove the next part of deleted queues")                   \
     X(ATOMIC_NEW, 60, "key, overwrite")                                                            \
     X(ATOMIC_ADD, 61, "key, delta")                                                                \
-    X(ATOMIC_DELETE, 62, "key")
+    X(ATOMIC_DELETE, 62, "key")                                                                    \
+    X(EVENT_PUBLISH, 70, "topic (in key), data (in value; how it is shown: ipc/events_gateway.h)")
 
 #define QUEUE_WAIT_LEASE_MS 2000
 #define CACHE_TTL_MAX_MS (1ull << 53) /* a bound that adding to a stamp does not overflow */
@@ -71,8 +72,8 @@ enum command_operation {
 struct command {
     enum command_operation operation;
     struct scope scope;
-    struct slice key;      /* or the name of an API key */
-    struct slice value;    /* or the hash of an API key */
+    struct slice key;      /* or the name of an API key, or a topic */
+    struct slice value;    /* or the hash of an API key, or the data of an event */
     struct slice expected; /* cas */
     int64_t delta;         /* bump, atomics */
     uint64_t created_ms;   /* API key */

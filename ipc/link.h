@@ -23,7 +23,7 @@
 #include "ipc/msg.h"
 #include "ipc/pack.h"
 
-#define LINK_PROTOCOL_VERSION 4
+#define LINK_PROTOCOL_VERSION 5
 #define LINK_QUEUE_BYTES (128u << 20)
 
 struct link;

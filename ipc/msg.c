@@ -1,7 +1,13 @@
 /* msg.c - see msg.h. */
 #include "ipc/msg.h"
 
-enum msg_party { MSG_PARTY_ANY, MSG_PARTY_GATEWAY, MSG_PARTY_RAFT, MSG_PARTY_WORKER };
+enum msg_party {
+    MSG_PARTY_ANY,
+    MSG_PARTY_GATEWAY,
+    MSG_PARTY_RAFT,
+    MSG_PARTY_WORKER,
+    MSG_PARTY_EVENTS
+};
 
 static bool msg_party_holds(enum msg_party party, enum proc proc)
 {
@@ -10,6 +16,8 @@ static bool msg_party_holds(enum msg_party party, enum proc proc)
         return proc == PROC_GATEWAY;
     case MSG_PARTY_RAFT:
         return proc == PROC_RAFT;
+    case MSG_PARTY_EVENTS:
+        return proc == PROC_EVENTS;
     case MSG_PARTY_WORKER:
         return proc >= PROC_FIRST_WORKER && proc <= PROC_LAST_WORKER;
     default:

@@ -2,7 +2,7 @@
  *
  * On the wire: msgpack arrays [type, elements...], each in a frame of its own (docs/ipc.md).
  * Encoders and decoders stand side by side, one file per conversation: gateway_raft.h,
- * raft_worker.h, worker_gateway.h. A change here raises LINK_PROTOCOL_VERSION.
+ * raft_worker.h, worker_gateway.h, events_gateway.h. A change here raises LINK_PROTOCOL_VERSION.
  */
 #ifndef INSI_IPC_MSG_H
 #define INSI_IPC_MSG_H
@@ -40,7 +40,17 @@
     X(SNAPSHOT_MADE, 41, 5, WORKER, RAFT)                                                          \
     X(SNAPSHOT_DROP, 42, 1, RAFT, WORKER)                                                          \
     X(SNAPSHOT_LOAD, 43, 5, RAFT, WORKER)                                                          \
-    X(SNAPSHOT_LOADED, 44, 2, WORKER, RAFT)
+    X(SNAPSHOT_LOADED, 44, 2, WORKER, RAFT)                                                        \
+    X(SUBSCRIBE, 50, 7, GATEWAY, EVENTS)                                                           \
+    X(UNSUBSCRIBE, 51, 1, GATEWAY, EVENTS)                                                         \
+    X(EVENT_CREDIT, 52, 2, GATEWAY, EVENTS)                                                        \
+    X(SUBSCRIBED, 53, 3, EVENTS, GATEWAY)                                                          \
+    X(EVENT, 54, 5, EVENTS, GATEWAY)                                                               \
+    X(EVENT_GAP, 55, 3, EVENTS, GATEWAY)                                                           \
+    X(EVENT_REACHED, 56, 1, EVENTS, GATEWAY)                                                       \
+    X(EVENT_OUTRUN, 57, 2, EVENTS, GATEWAY)                                                        \
+    X(EVENT_CAUGHT_UP, 58, 2, EVENTS, GATEWAY)                                                     \
+    X(EVENT_BEHIND, 59, 2, EVENTS, GATEWAY)
 
 enum msg {
 #define X(name, number, elements, from, to) MSG_##name = number,
