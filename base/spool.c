@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -35,6 +36,8 @@ int spool_open(struct spool *spool, const struct spool_options *options)
     struct stat info;
     int flags = options->goes_on ? O_CREAT : O_CREAT | O_EXCL;
     *spool = (struct spool){.stays_cached = options->stays_cached,
+                            .rest = options->rest,
+                            .rested_ns = clock_boot_ns(),
                             .reserve_bytes = options->reserve_bytes};
     spool->fd = open(options->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
     if (spool->fd < 0)
@@ -72,6 +75,21 @@ static int spool_step(struct spool *spool)
     return 0;
 }
 
+static int spool_step_and_rest(struct spool *spool)
+{
+    int error = spool_step(spool);
+    if (error || spool->rest == 0)
+        return error;
+    error = spool_step(spool); /* nothing new to write: waits for what was begun */
+    uint64_t rest_ns = (clock_boot_ns() - spool->rested_ns) * spool->rest;
+    if (rest_ns > SPOOL_REST_MAX_NS)
+        rest_ns = SPOOL_REST_MAX_NS;
+    struct timespec rest = {.tv_nsec = (long)rest_ns};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, NULL); /* a signal only shortens it */
+    spool->rested_ns = clock_boot_ns();
+    return error;
+}
+
 static int spool_look(struct spool *spool)
 {
     struct statvfs info;
@@ -96,7 +114,7 @@ int spool_write(struct spool *spool, const void *data, size_t len)
         at += written;
         len -= (size_t)written;
         spool->end += (uint64_t)written;
-        int error = spool->end - spool->begun >= SPOOL_STEP_BYTES ? spool_step(spool) : 0;
+        int error = spool->end - spool->begun >= SPOOL_STEP_BYTES ? spool_step_and_rest(spool) : 0;
         error = error ? error : spool_look(spool);
         if (error)
             return error;

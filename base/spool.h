@@ -6,6 +6,10 @@
  * never more than SPOOL_STEP_BYTES * 2 are under way. The bytes do not stay in the page cache,
  * unless asked for.
  *
+ * A file that nobody waits for is written with rests: each step is on the disk before the spool
+ * sleeps for `rest` times as long as the step took, with all that its user did meanwhile (at most
+ * SPOOL_REST_MAX_NS). So its user takes one part in rest + 1 of disk and processor, however fast or busy they are.
+ *
  * Blocks; meant for helper threads. Errors: E_STORAGE_FULL, E_IO, with errno; the spool is then to
  * be abandoned.
  */
@@ -16,19 +20,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
+
 #define SPOOL_STEP_BYTES (1u << 20)
 #define SPOOL_LOOK_BYTES (16u << 20) /* between two looks at the free space */
+#define SPOOL_REST_MAX_NS (100 * NS_PER_MS)
 
 struct spool_options {
     const char *path;
     bool stays_cached;      /* it will be read soon */
     bool goes_on;           /* an existing file is continued at its end; else there must be none */
+    unsigned rest;          /* after each step, as a multiple of its time; 0: none */
     uint64_t reserve_bytes; /* so much stays free on the file system, else E_STORAGE_FULL */
 };
 
 struct spool {
     int fd;
     bool stays_cached;
+    unsigned rest;
+    uint64_t rested_ns; /* boot time at which the last rest ended */
     uint64_t reserve_bytes;
     uint64_t end;       /* bytes written */
     uint64_t begun;     /* up to here the disk was told to write */

@@ -18,6 +18,7 @@
 
 #define COPY_PIPE_BYTES (1 << 20)
 #define COPY_READ_BYTES (256u << 10)
+#define COPY_REST 2 /* a third of the time is the copying's: running writes keep the rest */
 
 static int copy_failed(const struct snapshot_copy *copy, const char *what, int error)
 {
@@ -80,7 +81,8 @@ static int copy_start_thread(struct snapshot_copy *copy)
 int snapshot_copy_begin(struct snapshot_copy *copy, struct map *map, const char *path,
                         uint64_t reserve_bytes)
 {
-    const struct spool_options options = {.path = path, .reserve_bytes = reserve_bytes};
+    const struct spool_options options = {
+        .path = path, .rest = COPY_REST, .reserve_bytes = reserve_bytes};
 
     copy->map = map;
     atomic_store(&copy->is_cancelled, false);

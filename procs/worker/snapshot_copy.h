@@ -1,7 +1,8 @@
 /* snapshot_copy.h - the map as it is now, in a file, while the worker goes on.
  *
  * LMDB writes a compacted copy into a pipe, in a thread of its own that holds a read transaction;
- * the owner's helper reads the pipe, sums and writes the file, slowly enough for others (spool.h).
+ * the owner's helper reads the pipe, sums and writes the file, with rests, for the sake of others
+ * (spool.h).
  * The pipe is the brake: the copying is never more than it holds ahead of the disk.
  */
 #ifndef INSI_PROCS_WORKER_SNAPSHOT_COPY_H

@@ -105,26 +105,26 @@ def milliseconds(text):
     return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000}[unit]
 
 
-def load(port, arguments, connections, seconds):
+def wrk(port, arguments, connections, seconds):
+    """The command of one load."""
     threads = 2 if connections > 1 else 1
-    run = subprocess.run(
-        [
-            "wrk",
-            f"-t{threads}",
-            f"-c{connections}",
-            f"-d{seconds}s",
-            "--latency",
-            "-s",
-            WORK,
-            f"http://127.0.0.1:{port}/",
-            "--",
-            *arguments,
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return Load(run.stdout)
+    return [
+        "wrk",
+        f"-t{threads}",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--latency",
+        "-s",
+        WORK,
+        f"http://127.0.0.1:{port}/",
+        "--",
+        *arguments,
+    ]
+
+
+def load(port, arguments, connections, seconds):
+    command = wrk(port, arguments, connections, seconds)
+    return Load(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 # ---- etcd

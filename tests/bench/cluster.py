@@ -2,23 +2,25 @@
 """The numbers of a cluster of three on this machine: prints a table, leaves nothing.
 
     make bench-cluster                        all of it
-    python3 tests/bench/cluster.py [--seconds N] [--rounds N] [--only speed|services|failover|stop]
+    python3 tests/bench/cluster.py [--seconds N] [--rounds N] [--only speed|services|snapshot|failover|stop]
 
 Three nodes with default settings share the machine with their clients. What is a gap: the longest
 time between two answers that one client of a node saw, who writes without a pause, around the
 event."""
 
 import argparse
+import datetime
 import os
 import signal
 import statistics
+import subprocess
 import sys
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 
-from bench import KEYS, Table, fdatasync_ms, fill, load  # noqa: E402
+from bench import KEYS, Load, Table, fdatasync_ms, fill, load, wrk  # noqa: E402
 from harness.client import expect  # noqa: E402
 from harness.cluster import Cluster  # noqa: E402
 
@@ -106,6 +108,69 @@ def measure_services(table, cluster, seconds):
     client.close()
 
 
+# ---- what making a snapshot costs
+
+SNAPSHOT_SECONDS = 90
+SNAPSHOT_VALUE = 16 << 10
+SNAPSHOT_VALUES = 65_536  # 1 GiB
+
+
+def fill_large(client):
+    for start in range(0, SNAPSHOT_VALUES, 64):
+        items = [(f"large{n:06d}", f"{n:0{SNAPSHOT_VALUE}d}") for n in range(start, start + 64)]
+        expect(client.batchset(items), 200)
+
+
+def seconds_of(line):
+    return datetime.datetime.fromisoformat(line.time.replace("Z", "+00:00")).timestamp()
+
+
+def making(nodes, since):
+    """[(begin, end)]: when at least one of these nodes was making a snapshot."""
+    spans = []
+    for node in nodes:
+        made = {line.fields["index"]: seconds_of(line) for line in node.log.find("snapshot_made")}
+        for line in node.log.find("snapshot_begun"):
+            if line.fields["index"] in made and seconds_of(line) >= since:
+                spans.append((seconds_of(line), made[line.fields["index"]]))
+    return sorted(spans)
+
+
+def measure_snapshot(table, cluster, _seconds):
+    """Writes of 4 KiB at the leader while it and the others make snapshots of 1 GiB, beside the
+    same writes between the snapshots."""
+    leader = cluster.wait_leader()
+    client = cluster.tenant("bench")
+    fill_large(client)
+    cluster.wait_equal()
+    run = subprocess.Popen(
+        wrk(leader.http_port, ["insi", "set", client.token, "4096"], 64, SNAPSHOT_SECONDS),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    samples = []
+    while run.poll() is None:
+        status = cluster.status(leader)
+        samples.append((time.time(), status["node"]["commit_index"]))
+        time.sleep(0.1)
+    Load(run.stdout.read())  # or an error
+    client.close()
+    spans = making(cluster.nodes, samples[0][0] + 2)
+    busy = idle = busy_seconds = idle_seconds = 0
+    for (start, first), (end, last) in zip(samples[20:], samples[21:]):
+        if any(start < stop and end > begin for begin, stop in spans):
+            busy, busy_seconds = busy + last - first, busy_seconds + end - start
+        else:
+            idle, idle_seconds = idle + last - first, idle_seconds + end - start
+    for begin, stop in spans:
+        print(f"made from {begin - samples[0][0]:.1f} to {stop - samples[0][0]:.1f} s")
+    table.add("SET of 4 KiB at the leader, no snapshot is made", idle / idle_seconds, "/s")
+    table.add("  while one of 1 GiB is made", busy / busy_seconds, "/s")
+    kept = busy / busy_seconds / (idle / idle_seconds)
+    table.add("  kept", 100 * kept, "%", target=">= 67 %")
+    table.add("  a snapshot takes", statistics.median(e - b for b, e in spans), "s")
+
+
 def kill_node(leader):
     leader.kill()
 
@@ -142,10 +207,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=8, help="of each load (8)")
     parser.add_argument("--rounds", type=int, default=5, help="of each failure (5)")
-    parser.add_argument("--only", choices=["speed", "services", "failover", "stop"])
+    parser.add_argument("--only", choices=["speed", "services", "snapshot", "failover", "stop"])
     options = parser.parse_args()
     table = Table()
-    for name, measure in (("speed", measure_speed), ("services", measure_services)):
+    for name, measure in (("speed", measure_speed), ("services", measure_services), ("snapshot", measure_snapshot)):
         if options.only not in (None, name):
             continue
         cluster = Cluster(3).start()

@@ -1,9 +1,9 @@
 -- work.lua - the requests that bench.py lets wrk send:
 --
---   wrk ... -s work.lua URL -- <server> <call> <token>
+--   wrk ... -s work.lua URL -- <server> <call> <token> [<bytes of a value>]
 --
 -- call: get, set, cache/get, cache/set, atomic/add, or queue: a push and a pop in turn, of one queue.
--- Keys are chosen at random from KEYS; values are 64 bytes. etcd takes the same keys and values in
+-- Keys are chosen at random from KEYS; values are 64 bytes unless told. etcd takes the same keys and values in
 -- base64 over its HTTP/JSON gateway.
 
 local KEYS = 10000
@@ -57,10 +57,11 @@ end
 function init(args)
     local server, call, token = args[1], args[2], args[3]
     local headers = {["Authorization"] = "Bearer " .. (token or "")}
+    local filler = string.rep("v", math.max(0, (tonumber(args[4]) or 64) - 64))
     math.randomseed(os.time())
     for i = 1, KEYS do
         local key = string.format("bench%06d", math.random(0, KEYS - 1))
-        local value = string.format("%064d", i)
+        local value = string.format("%064d", i) .. filler
         prepared[i] = server == "etcd" and etcd(call, key, value) or insi(call, key, value, headers, i)
     end
 end
