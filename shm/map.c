@@ -23,13 +23,19 @@
 #include "base/path.h"
 #include "shm/map_error.h"
 
-#define MAP_FORMAT 1
 #define MAP_RENEW_TRIES 100
 #define MAP_META_BYTES 8192
 
 static const char map_meta_format[] = "format";
 static const char map_meta_kind[] = "kind";
 static const char map_meta_applied[] = "applied_index";
+
+/* Stored in the map; raised when the layout of a kind changes. */
+static const uint64_t map_formats[] = {
+    [MAP_VALUES] = 1,
+    [MAP_VOLATILE] = 2,
+    [MAP_EVENTS] = 1,
+};
 
 static const char *const map_file_names[] = {
     [MAP_VALUES] = "values.mdb",
@@ -155,9 +161,9 @@ static int map_meta_check(struct map *map, MDB_txn *txn)
         return error;
     if (format == 0 && !map->writable)
         return E_NOT_FOUND; /* the writer is still making it */
-    if (format != MAP_FORMAT)
-        return E_VERSION;
-    return kind == (uint64_t)map->kind ? 0 : E_FOREIGN;
+    if (kind != (uint64_t)map->kind)
+        return E_FOREIGN;
+    return format == map_formats[map->kind] ? 0 : E_VERSION;
 }
 
 /* --- opening -----------------------------------------------------------------------------------
@@ -193,7 +199,7 @@ static int map_prepare(struct map *map, MDB_txn *txn)
         error = map_error(map, "stat", mdb_stat(txn, map->databases[MAP_META], &stat));
     if (error == 0 && stat.ms_entries == 0 && map->writable) {
         map->is_fresh = true;
-        error = map_meta_put(map, txn, map_meta_format, MAP_FORMAT);
+        error = map_meta_put(map, txn, map_meta_format, map_formats[map->kind]);
         if (error == 0)
             error = map_meta_put(map, txn, map_meta_kind, (uint64_t)map->kind);
     }

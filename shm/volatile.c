@@ -7,14 +7,31 @@
 
 /* ---- cache ---- */
 
+#define CACHE_DUE_INDEX_BITS 16
+#define CACHE_DEADLINE_MAX_MS (UINT64_MAX >> CACHE_DUE_INDEX_BITS) /* in the year 10889 */
+
+uint64_t cache_due(uint64_t deadline_ms, uint64_t index)
+{
+    uint64_t low = index & ((1u << CACHE_DUE_INDEX_BITS) - 1);
+
+    if (deadline_ms > CACHE_DEADLINE_MAX_MS)
+        deadline_ms = CACHE_DEADLINE_MAX_MS;
+    return deadline_ms << CACHE_DUE_INDEX_BITS | low;
+}
+
+uint64_t cache_due_deadline_ms(uint64_t due)
+{
+    return due >> CACHE_DUE_INDEX_BITS;
+}
+
 int cache_view_of(const MDB_val *stored, struct cache_view *out)
 {
     const uint8_t *bytes = stored->mv_data;
 
     if (stored->mv_size < CACHE_HEAD_BYTES)
         return E_CORRUPT;
-    out->index = bytes_get_u64(bytes);
-    out->deadline_ms = bytes_get_u64(bytes + 8);
+    out->due = bytes_get_u64(bytes);
+    out->deadline_ms = cache_due_deadline_ms(out->due);
     out->data = slice_of(bytes + CACHE_HEAD_BYTES, stored->mv_size - CACHE_HEAD_BYTES);
     return 0;
 }
@@ -50,7 +67,7 @@ static int cache_walk_visit(struct slice key, const MDB_val *stored, void *arg)
         walk->offset--;
         return 0;
     }
-    const struct value_view value = {view.data, view.index};
+    const struct value_view value = {.data = view.data};
     return walk->visit(key, &value, walk->arg) ? 0 : E_CLOSED;
 }
 

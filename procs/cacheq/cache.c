@@ -37,142 +37,172 @@ static int cache_find(const struct cacheq *cacheq, MDB_txn *txn, const MDB_val *
     return error;
 }
 
-/* Forgets what the entry counts for, and its deadline. */
-static int cache_take_out(struct cacheq *cacheq, MDB_txn *txn, const MDB_val *key,
-                          const struct cache_view *view)
+/* It counts for nothing any more. */
+static int cache_give_back(struct cacheq *cacheq, uint64_t cost)
 {
-    uint64_t cost = cache_cost_of(key, view);
-
     if (cost > cacheq->used_bytes)
         return E_CORRUPT;
     cacheq->used_bytes -= cost;
-    return expiry_drop(cacheq, txn, view->deadline_ms, view->index);
+    return 0;
+}
+
+int cache_erase(struct cacheq *cacheq, MDB_cursor *cursor, const MDB_val *key, uint64_t *due)
+{
+    MDB_val where = *key, stored;
+    struct cache_view view;
+
+    int found = mdb_cursor_get(cursor, &where, &stored, MDB_SET);
+    if (found == MDB_NOTFOUND)
+        return E_NOT_FOUND;
+    int error = map_error_unless_done("cursor", found);
+    if (error == 0)
+        error = cache_view_of(&stored, &view);
+    if (error == 0)
+        error = cache_give_back(cacheq, cache_cost_of(key, &view));
+    if (error != 0)
+        return error;
+    *due = view.due;
+    return map_error_unless_done("cursor_del", mdb_cursor_del(cursor, 0));
 }
 
 int cache_remove(struct cacheq *cacheq, MDB_txn *txn, const MDB_val *key)
 {
-    struct cache_view view;
-    MDB_val where = *key;
-    bool is_there;
+    MDB_cursor *cursor;
+    uint64_t due;
 
-    int error = cache_find(cacheq, txn, key, &view, &is_there);
-    if (error != 0 || !is_there)
+    int error = map_error_unless_done("cursor", mdb_cursor_open(txn, cacheq->cache, &cursor));
+    if (error != 0)
         return error;
-    error = cache_take_out(cacheq, txn, key, &view);
-    return error != 0 ? error
-                      : map_error_unless_done("del", mdb_del(txn, cacheq->cache, &where, NULL));
+    error = cache_erase(cacheq, cursor, key, &due);
+    mdb_cursor_close(cursor);
+    if (error == E_NOT_FOUND)
+        return 0;
+    return error != 0 ? error : expiry_drop(cacheq, txn, due, key);
 }
 
 static int cache_put(struct cacheq *cacheq, const struct worker_turn *turn,
                      const struct command *command, MDB_val *key)
 {
     MDB_val stored = {CACHE_HEAD_BYTES + command->value.len, NULL};
-    uint64_t deadline_ms = turn->stamp_ms + command->ttl_ms;
+    uint64_t due = cache_due(turn->stamp_ms + command->ttl_ms, turn->index);
 
     int error =
         map_error_unless_done("put", mdb_put(turn->txn, cacheq->cache, key, &stored, MDB_RESERVE));
     if (error != 0)
         return error;
     uint8_t *bytes = stored.mv_data;
-    bytes_put_u64(bytes, turn->index);
-    bytes_put_u64(bytes + 8, deadline_ms);
+    bytes_put_u64(bytes, due);
     if (command->value.len > 0)
         memcpy(bytes + CACHE_HEAD_BYTES, command->value.data, command->value.len);
     cacheq->used_bytes += cache_cost(command->key.len, command->value.len);
-    return expiry_add(cacheq, turn->txn, deadline_ms, turn->index, key);
+    return expiry_add(cacheq, turn->txn, due, key);
 }
 
 /* ---- the limit ---- */
 
-/* Whether there is room for the write when the old entry, if there is one, goes. A write that makes
- * nothing larger is always allowed: the limit may have been lowered. */
-static bool cache_fits(const struct cacheq *cacheq, uint64_t cost, uint64_t old_cost,
+/* What a write meets under its key. */
+struct cache_old {
+    bool is_there;                   /* due or not */
+    uint64_t due, deadline_ms, cost; /* 0 of what is not there */
+    struct slice data;               /* borrowed until the next write */
+};
+
+static int cache_look_up(const struct cacheq *cacheq, MDB_txn *txn, const MDB_val *key,
+                         struct cache_old *old)
+{
+    struct cache_view view;
+
+    *old = (struct cache_old){0};
+    int error = cache_find(cacheq, txn, key, &view, &old->is_there);
+    if (old->is_there)
+        *old = (struct cache_old){true, view.due, view.deadline_ms, cache_cost_of(key, &view),
+                                  view.data};
+    return error;
+}
+
+/* Whether there is room for the write when the old entry goes. A write that makes nothing larger is
+ * always allowed: the limit may have been lowered. */
+static bool cache_fits(const struct cacheq *cacheq, uint64_t cost, const struct cache_old *old,
                        uint64_t limit_bytes)
 {
-    return cost <= old_cost || cacheq->used_bytes - old_cost + cost <= limit_bytes;
+    return cost <= old->cost || cacheq->used_bytes - old->cost + cost <= limit_bytes;
 }
 
 /* Makes room if what is due allows it. The old entry may be among that. */
 static int cache_make_room(struct cacheq *cacheq, const struct worker_turn *turn,
-                           const struct command *command, const MDB_val *key, bool *fits)
+                           const struct command *command, const MDB_val *key, struct cache_old *old,
+                           bool *fits)
 {
-    uint64_t cost = cache_cost(command->key.len, command->value.len), old_cost;
-    uint64_t enough = command->limit_bytes > cost ? command->limit_bytes - cost : 0;
-    struct cache_view old;
+    uint64_t cost = cache_cost(command->key.len, command->value.len);
     unsigned removed = 0;
-    bool is_there;
 
-    int error = cache_find(cacheq, turn->txn, key, &old, &is_there);
-    old_cost = is_there ? cache_cost_of(key, &old) : 0;
-    *fits = error == 0 && cache_fits(cacheq, cost, old_cost, command->limit_bytes);
-    if (error != 0 || *fits || cost > command->limit_bytes)
-        return error;
-    error = expiry_remove_due(cacheq, turn, CACHE_FULL_EXPIRES, enough, &removed);
+    *fits = cache_fits(cacheq, cost, old, command->limit_bytes);
+    if (*fits || cost > command->limit_bytes)
+        return 0;
+    int error =
+        expiry_remove_due(cacheq, turn, CACHE_FULL_EXPIRES, command->limit_bytes - cost, &removed);
     if (error == 0)
-        error = cache_find(cacheq, turn->txn, key, &old, &is_there);
-    old_cost = is_there ? cache_cost_of(key, &old) : 0;
-    *fits = error == 0 && cache_fits(cacheq, cost, old_cost, command->limit_bytes);
+        error = cache_look_up(cacheq, turn->txn, key, old);
+    *fits = error == 0 && cache_fits(cacheq, cost, old, command->limit_bytes);
     return error;
 }
 
 /* ---- commands ---- */
 
-typedef bool cache_condition_fn(const struct command *command, const struct cache_view *live);
+/* live is NULL when there is no entry, or its deadline has come. */
+typedef bool cache_condition_fn(const struct command *command, const struct cache_old *live);
 
 static int cache_replace(struct cacheq *cacheq, const struct worker_turn *turn,
-                         const struct command *command, MDB_val *key)
+                         const struct command *command, MDB_val *key, const struct cache_old *old)
 {
-    struct cache_view old;
-    bool is_there;
+    int error = cache_give_back(cacheq, old->cost);
 
-    int error = cache_find(cacheq, turn->txn, key, &old, &is_there);
-    if (error == 0 && is_there)
-        error = cache_take_out(cacheq, turn->txn, key, &old);
+    if (error == 0 && old->is_there)
+        error = expiry_drop(cacheq, turn->txn, old->due, key);
     return error != 0 ? error : cache_put(cacheq, turn, command, key);
 }
 
-/* live is NULL when there is no entry, or its deadline has come. */
 static int cache_write(struct cacheq *cacheq, const struct worker_turn *turn,
                        const struct command *command, struct worker_result *result,
                        cache_condition_fn *condition)
 {
     uint8_t bytes[KEY_SCOPED_BYTES];
     MDB_val key = {key_scoped(bytes, &command->scope, command->key), bytes};
-    struct cache_view view;
+    struct cache_old old;
     unsigned removed = 0;
-    bool is_there, fits;
+    bool fits;
 
     int error = expiry_remove_due(cacheq, turn, CACHE_WRITE_EXPIRES, 0, &removed);
     if (error == 0)
-        error = cache_find(cacheq, turn->txn, &key, &view, &is_there);
+        error = cache_look_up(cacheq, turn->txn, &key, &old);
     if (error != 0)
         return error;
-    bool is_live = is_there && view.deadline_ms > turn->stamp_ms;
-    if (!condition(command, is_live ? &view : NULL)) {
+    bool is_live = old.is_there && old.deadline_ms > turn->stamp_ms;
+    if (!condition(command, is_live ? &old : NULL)) {
         result->error = E_CONFLICT;
         return 0;
     }
-    error = cache_make_room(cacheq, turn, command, &key, &fits);
+    error = cache_make_room(cacheq, turn, command, &key, &old, &fits);
     if (error != 0 || fits)
-        return error != 0 ? error : cache_replace(cacheq, turn, command, &key);
+        return error != 0 ? error : cache_replace(cacheq, turn, command, &key, &old);
     result->error = E_STORAGE_FULL;
     return 0;
 }
 
-static bool cache_always(const struct command *command, const struct cache_view *live)
+static bool cache_always(const struct command *command, const struct cache_old *live)
 {
     (void)command;
     (void)live;
     return true;
 }
 
-static bool cache_if_absent(const struct command *command, const struct cache_view *live)
+static bool cache_if_absent(const struct command *command, const struct cache_old *live)
 {
     (void)command;
     return live == NULL;
 }
 
-static bool cache_if_equal(const struct command *command, const struct cache_view *live)
+static bool cache_if_equal(const struct command *command, const struct cache_old *live)
 {
     return live != NULL && slice_equal(live->data, command->expected);
 }

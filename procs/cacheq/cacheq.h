@@ -36,7 +36,7 @@ struct cacheq {
     struct doomed doomed;
     uint64_t used_bytes;  /* what entries, queues and items count for; "used_bytes" in "meta" */
     uint64_t earliest_ms; /* no deadline is before it; UINT64_MAX: there is none */
-    uint64_t latest_ms;   /* no deadline is behind it */
+    uint64_t latest_due;  /* no entry's due (shm/volatile.h) is behind it */
     uint64_t newest_queue;
     uint64_t deleted_count;
     struct waiting_session *sessions; /* in no order */
@@ -64,15 +64,17 @@ int cacheq_seek(MDB_txn *txn, MDB_dbi database, MDB_cursor_op where, MDB_val *ke
 
 /* cache.c */
 cacheq_apply_fn cache_set, cache_delete, cache_setnx, cache_cas;
-/* Removes the entry under this key of the database, with its deadline. */
+/* Removes the entry under this key of the database, if there is one, with its deadline. */
 int cache_remove(struct cacheq *cacheq, MDB_txn *txn, const MDB_val *key);
+/* Without its deadline, which is in *due: the caller's to remove. The cursor is one of the database
+ * "cache". E_NOT_FOUND: there is none. */
+int cache_erase(struct cacheq *cacheq, MDB_cursor *cursor, const MDB_val *key, uint64_t *due);
 
 /* expiry.c */
 cacheq_apply_fn expiry_step;
 int expiry_load(struct cacheq *cacheq, MDB_txn *txn);
-int expiry_add(struct cacheq *cacheq, MDB_txn *txn, uint64_t deadline_ms, uint64_t index,
-               const MDB_val *key);
-int expiry_drop(struct cacheq *cacheq, MDB_txn *txn, uint64_t deadline_ms, uint64_t index);
+int expiry_add(struct cacheq *cacheq, MDB_txn *txn, uint64_t due, const MDB_val *key);
+int expiry_drop(struct cacheq *cacheq, MDB_txn *txn, uint64_t due, const MDB_val *key);
 /* Removes what is due at the turn's stamp: at most so many entries, the earliest first, and not
  * once no more than enough_bytes are used. Counts in *removed. */
 int expiry_remove_due(struct cacheq *cacheq, const struct worker_turn *turn, unsigned limit,

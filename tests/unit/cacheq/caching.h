@@ -50,7 +50,6 @@ int expire(void); /* last_detail: how many */
 /* As a reader at now_ms; NULL when there is none. Commits first. */
 const char *get(const char *key);
 uint64_t ttl_left(const char *key);
-uint64_t index_of(const char *key);
 /* The keys below the prefix, joined by commas. */
 const char *list(const char *prefix, const char *after, uint64_t offset);
 

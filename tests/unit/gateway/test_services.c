@@ -27,8 +27,7 @@ static void put_entry(const struct scope *scope, const char *key, const char *va
     uint8_t name[KEY_SCOPED_BYTES], stored[CACHE_HEAD_BYTES + 64];
     const struct slice text = slice_text(value);
     MDB_txn *txn;
-    bytes_put_u64(stored, fake.index);
-    bytes_put_u64(stored + 8, deadline_ms);
+    bytes_put_u64(stored, cache_due(deadline_ms, fake.index));
     cr_assert_leq(text.len, sizeof(stored) - CACHE_HEAD_BYTES);
     memcpy(stored + CACHE_HEAD_BYTES, text.data, text.len);
     MDB_val where = {key_scoped(name, scope, slice_text(key)), name};

@@ -59,13 +59,12 @@ static int get(const char *key, uint64_t now_ms, struct cache_view *view)
 
 Test(volatile_map, an_entry_is_found_before_its_deadline_only)
 {
-    uint8_t bytes[CACHE_HEAD_BYTES + 5] = "................value";
+    uint8_t bytes[CACHE_HEAD_BYTES + 5] = "........value";
     struct cache_view view;
-    bytes_put_u64(bytes, 7);
-    bytes_put_u64(bytes + 8, 1000);
+    bytes_put_u64(bytes, cache_due(1000, 0x70007));
     put_scoped(MAP_CACHE, "k", bytes, sizeof(bytes));
     cr_assert_eq(get("k", 999, &view), 0);
-    cr_assert_eq(view.index, 7);
+    cr_assert_eq(view.due, cache_due(1000, 7));
     cr_assert_eq(view.deadline_ms, 1000);
     cr_assert(slice_equal(view.data, slice_text("value")));
     cr_assert_eq(get("k", 1000, &view), E_NOT_FOUND);
@@ -74,6 +73,15 @@ Test(volatile_map, an_entry_is_found_before_its_deadline_only)
     memset(long_key, 'k', sizeof(long_key));
     long_key[sizeof(long_key) - 1] = '\0';
     cr_assert_eq(get(long_key, 0, &view), E_NOT_FOUND);
+}
+
+Test(volatile_map, what_is_due_at_the_same_time_is_in_the_order_of_the_log)
+{
+    cr_assert_lt(cache_due(1000, 7), cache_due(1000, 8));
+    cr_assert_lt(cache_due(1000, 8), cache_due(1001, 7));
+    cr_assert_eq(cache_due_deadline_ms(cache_due(1000, UINT64_MAX)), 1000);
+    /* beyond all time there is none later */
+    cr_assert_eq(cache_due_deadline_ms(cache_due(UINT64_MAX, 0)), UINT64_MAX >> 16);
 }
 
 static bool count_one(struct slice key, const struct value_view *value, void *arg)
