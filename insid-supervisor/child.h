@@ -26,7 +26,7 @@ struct child {
     bool served;          /* READY in this life */
     bool late;            /* said so in the log */
     bool babbles;         /* said so in the log: it sends what we do not understand */
-    bool asked;           /* this life ends because an operator wants it so */
+    bool asked;           /* an operator wants it started anew: no delay after this life */
     unsigned failures;    /* ends in a row */
     unsigned starts;      /* processes so far */
 };

@@ -57,6 +57,7 @@
     X(KILL, "kill")           /* SIGKILL */                                                        \
     X(BACK_OFF, "back_off")   /* start it after a delay  */                                        \
     X(ASK, "ask")             /* send STOP */                                                      \
+    X(HASTEN, "hasten")       /* its next start has no delay */                                    \
     X(ABANDON, "abandon")     /* not even SIGKILL ended it in time */                              \
     X(STOP_NODE, "stop_node") /* it cannot go on: stop the node */
 

@@ -175,6 +175,9 @@ static void supervise_act(struct supervisor *supervisor, struct child *child,
     case CHILD_ACTION_ASK:
         supervise_ask(child);
         break;
+    case CHILD_ACTION_HASTEN:
+        child->asked = true;
+        break;
     case CHILD_ACTION_ABANDON:
         LOG_ERROR("child_abandoned", LOG_STR("child", child->name),
                   LOG_U64("child_pid", (uint64_t)child->pid));
@@ -291,10 +294,12 @@ static void supervise_wait_for_yield(struct supervisor *supervisor)
 /* ---- an operator's wishes ----------------------------------------------------------------------
  */
 
+/* The node's stop may have begun in this very turn: the one who asks is told so at its end. */
 static void supervise_on_restart(void *arg, unsigned number)
 {
     struct supervisor *supervisor = arg;
-    supervise_event(supervisor, &supervisor->children[number], CHILD_EVENT_RESTART);
+    if (!supervisor->stopping)
+        supervise_event(supervisor, &supervisor->children[number], CHILD_EVENT_RESTART);
 }
 
 static void supervise_stop_as_asked(struct supervisor *supervisor)

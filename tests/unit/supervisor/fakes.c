@@ -102,16 +102,16 @@ void fakes_init(void)
 {
     char folder[256];
     fakes_limits = (struct child_limits){.beat_ms = 40,
-                                         .answer_ms = 600,
-                                         .start_ms = 600,
+                                         .answer_ms = 30000,
+                                         .start_ms = 30000,
                                          .leave_ms = 150,
-                                         .yield_ms = 300,
-                                         .stop_gateway_ms = 500,
-                                         .stop_ms = 300,
-                                         .end_ms = 2000,
+                                         .yield_ms = 10000,
+                                         .stop_gateway_ms = 10000,
+                                         .stop_ms = 10000,
+                                         .end_ms = 10000,
                                          .delay_first_ms = 40,
                                          .delay_max_ms = 160,
-                                         .delay_reset_ms = 1500,
+                                         .delay_reset_ms = 60000,
                                          .operator_ms = 20};
     strncpy(fakes_folder, "/tmp/insi-fakes-XXXXXX", sizeof(fakes_folder) - 1);
     cr_assert_not_null(mkdtemp(fakes_folder));

@@ -14,8 +14,10 @@
 #define FAKES_NODE "node0"
 
 extern char fakes_folder[64];
-extern char fakes_config[96];            /* the file's path */
-extern struct child_limits fakes_limits; /* short ones; a test may change them before the start */
+extern char fakes_config[96]; /* the file's path */
+/* Time for what is not to happen, however busy the machine is; a test that wants it to happen sets
+ * a short limit before the start. */
+extern struct child_limits fakes_limits;
 
 void fakes_init(void); /* folder, configuration */
 void fakes_fini(void); /* kills what still runs, removes the folder */
