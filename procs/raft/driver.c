@@ -16,27 +16,15 @@ static const char *driver_role_name(enum raft_role role)
     return names[role];
 }
 
-static const char *driver_name_of(const struct driver *driver, uint64_t id)
-{
-    const struct member *member = members_find(&driver->members, id);
-    const struct peer *peer = member ? NULL : peers_by_id(driver->peers, id);
-    return member ? member->name : peer ? peer_info(peer)->name : "";
-}
-
-const char *driver_leader_name(const struct driver *driver)
-{
-    return driver_name_of(driver, driver->leader);
-}
-
 /* ---- duty 2: the write ------------------------------------------------------------------------
  */
 
 static struct slice driver_config_payload(struct driver *driver, const struct raft_update *update)
 {
     struct members *members = mem_alloc(sizeof(*members));
-    members_select(members, &driver->members, update->config);
+    members_select(members, &driver->group.members, update->config);
     members_put(members, &driver->changing);
-    driver->members = *members;
+    driver->group.members = *members;
     buf_clear(&driver->scratch);
     CHECK(members_encode(&driver->scratch, members) == 0);
     free(members);
@@ -109,28 +97,21 @@ static void driver_note_config(struct driver *driver, const struct raft_update *
     bool is_there = update->config_index != 0 && update->append_kind != RAFT_APPEND_CONFIG &&
                     driver_members_at(driver, update->config_index, members) == 0;
     if (is_there)
-        driver->members = *members;
-    members_select(members, &driver->members, update->config);
-    driver->members = *members;
+        driver->group.members = *members;
+    members_select(members, &driver->group.members, update->config);
+    driver->group.members = *members;
     free(members);
     driver->config_index = update->config_index;
-    driver->config_committed = update->config_committed;
+    driver->group.config_committed = update->config_committed;
     driver->members_are_new = true;
     driver_clock_on_members(driver);
     loop_run_again(driver->loop);
-    driver->joining.was_member |= update->config_committed && driver_is_member(driver);
+    if (update->config_committed && group_is_member(&driver->group))
+        joining_note_member(&driver->joining);
 }
 
 /* ---- duty 3: the board ------------------------------------------------------------------------
  */
-
-void driver_set_standing(struct driver *driver, enum board_standing standing)
-{
-    if (driver->lease.standing == standing)
-        return;
-    driver->lease.standing = standing;
-    board_write_lease(driver->board, &driver->lease);
-}
 
 static void driver_publish(struct driver *driver, const struct raft_update *update)
 {
@@ -142,7 +123,8 @@ static void driver_publish(struct driver *driver, const struct raft_update *upda
                                 .commit_index = update->announced_index,
                                 .role = roles[update->role],
                                 .standing = driver->lease.standing};
-    snprintf(lease.leader, sizeof(lease.leader), "%s", driver_name_of(driver, update->leader));
+    snprintf(lease.leader, sizeof(lease.leader), "%s",
+             group_name_of(&driver->group, driver->peers, update->leader));
     driver->lease = lease;
     board_write_lease(driver->board, &lease);
 }
@@ -161,18 +143,18 @@ static void driver_begin_to_lead(struct driver *driver)
 
 static void driver_tell_role(struct driver *driver, const struct raft_update *update)
 {
-    if (driver->role == update->role && driver->term == update->term &&
-        driver->leader == update->leader)
+    if (driver->group.role == update->role && driver->group.term == update->term &&
+        driver->group.leader == update->leader)
         return;
     LOG_INFO("role_changed", LOG_STR("role", driver_role_name(update->role)),
              LOG_U64("term", update->term),
-             LOG_STR("leader", driver_name_of(driver, update->leader)));
-    driver->role = update->role;
-    driver->term = update->term;
-    driver->leader = update->leader;
+             LOG_STR("leader", group_name_of(&driver->group, driver->peers, update->leader)));
+    driver->group.role = update->role;
+    driver->group.term = update->term;
+    driver->group.leader = update->leader;
     apply_set_role(&driver->apply, update->role == RAFT_LEADER, update->term);
     driver_tell_gateways(driver);
-    driver_join_on_leader(driver);
+    joining_on_leader(&driver->joining);
     driver_clock_on_leader(driver);
     driver_handover_on_role(driver);
 }
@@ -192,7 +174,7 @@ static void driver_carry_out(struct driver *driver, const struct raft_update *up
         driver->lease.lease_end_ns = 0;
     }
     if (update->role == RAFT_LEADER &&
-        (driver->role != RAFT_LEADER || driver->term != update->term))
+        (!group_leads(&driver->group) || driver->group.term != update->term))
         driver_begin_to_lead(driver);
     driver_write(driver, update);
     driver_note_config(driver, update);

@@ -108,6 +108,6 @@ void driver_find_base(struct driver *driver, struct wal_state *state, struct dri
     base->index = oldest->index;
     base->term = oldest->term;
     base->config_index = oldest->config_index;
-    driver->members = oldest->members;
+    driver->group.members = oldest->members;
     cluster_clock_note(&driver->clock, oldest->stamp_ms);
 }

@@ -82,13 +82,13 @@ static void driver_invite(struct driver *driver, struct driver_change *change, s
 static void driver_serve_join(struct driver *driver, struct driver_change *change)
 {
     struct peer *guest = driver_find_guest(driver, change);
-    const struct member *member = members_named(&driver->members, slice_text(change->name));
+    const struct member *member = members_named(&driver->group.members, slice_text(change->name));
     bool is_in = member && guest && peer_info(guest)->is_up && peer_info(guest)->id == member->id;
-    if (is_in && driver->config_committed)
+    if (is_in && driver->group.config_committed)
         driver_end_change(driver, change, 0, "%s", "");
-    else if (!is_in && guest && driver->role == RAFT_LEADER)
+    else if (!is_in && guest && group_leads(&driver->group))
         driver_invite(driver, change, guest);
-    else if (driver->role != RAFT_LEADER)
+    else if (!group_leads(&driver->group))
         driver_end_change(driver, change, E_OUTCOME_UNKNOWN,
                           "leadership changed while '%s' was joining", change->name);
 }
@@ -96,14 +96,14 @@ static void driver_serve_join(struct driver *driver, struct driver_change *chang
 static void driver_begin_join(struct driver *driver, struct driver_change *change)
 {
     char host[PEER_HOST_BYTES], port[PEER_PORT_BYTES];
-    const struct member *member = members_named(&driver->members, slice_text(change->name));
+    const struct member *member = members_named(&driver->group.members, slice_text(change->name));
     if (peer_address_split(change->address, host, port) != 0 ||
         peer_address_is_any(change->address)) {
         driver_end_change(driver, change, E_BAD_COMMAND, "'%s' is no address to connect to",
                           change->address);
         return;
     }
-    if (member && driver_is_active(driver, member->id)) {
+    if (member && group_is_active(&driver->group, member->id)) {
         driver_end_change(driver, change, E_CONFLICT, "'%s' is a member already", change->name);
         return;
     }
@@ -182,12 +182,12 @@ static void driver_begin_transfer(struct driver *driver, struct driver_change *c
                                   const struct member *member)
 {
     struct raft_event event = {.kind = RAFT_EVENT_TRANSFER, .transfer_to = member->id};
-    if (member->id == driver->raft_id) {
+    if (member->id == driver->group.raft_id) {
         driver_end_change(driver, change, 0, "'%s' leads already", change->name);
         return;
     }
     change->target = member->id;
-    if (driver_is_active(driver, member->id) && member->voter &&
+    if (group_is_active(&driver->group, member->id) && member->voter &&
         !driver_can_take_over(driver, member->id))
         return; /* it has just started: in a moment */
     driver->is_transferring = true;
@@ -199,8 +199,8 @@ static void driver_begin_transfer(struct driver *driver, struct driver_change *c
 
 static void driver_begin_change(struct driver *driver, struct driver_change *change)
 {
-    const struct member *member = members_named(&driver->members, slice_text(change->name));
-    if (driver->role != RAFT_LEADER || driver->term != change->term)
+    const struct member *member = members_named(&driver->group.members, slice_text(change->name));
+    if (!group_leads(&driver->group) || driver->group.term != change->term)
         driver_end_change(driver, change, E_NO_LEADER, "this node does not lead any more");
     else if (change->kind == MSG_CHANGE_JOIN)
         driver_begin_join(driver, change);
@@ -215,22 +215,22 @@ static void driver_begin_change(struct driver *driver, struct driver_change *cha
 
 static void driver_serve_removal(struct driver *driver, struct driver_change *change)
 {
-    bool is_gone = !members_find(&driver->members, change->target);
-    if (is_gone && driver->config_committed)
+    bool is_gone = !members_find(&driver->group.members, change->target);
+    if (is_gone && driver->group.config_committed)
         driver_end_change(driver, change, 0, "%s", "");
-    else if (driver->role != RAFT_LEADER || driver->term != change->term)
+    else if (!group_leads(&driver->group) || driver->group.term != change->term)
         driver_end_change(driver, change, E_OUTCOME_UNKNOWN,
                           "leadership changed while '%s' was being removed", change->name);
 }
 
 static void driver_serve_transfer(struct driver *driver, struct driver_change *change)
 {
-    if (driver->leader == change->target)
+    if (driver->group.leader == change->target)
         driver_end_change(driver, change, 0, "%s", "");
-    else if (driver->leader != RAFT_NONE && driver->term != change->term)
+    else if (driver->group.leader != RAFT_NONE && driver->group.term != change->term)
         driver_end_change(driver, change, E_CONFLICT, "another node than '%s' was elected",
                           change->name);
-    else if (driver->role == RAFT_LEADER && !driver->is_transferring)
+    else if (group_leads(&driver->group) && !driver->is_transferring)
         driver_end_change(driver, change, E_CONFLICT, "'%s' did not take over in time",
                           change->name);
 }
@@ -306,7 +306,7 @@ void driver_on_change_timer(void *arg)
 
 static int driver_pass_change_on(struct driver *driver, struct driver_change *change)
 {
-    struct peer *leader = peers_by_id(driver->peers, driver->leader);
+    struct peer *leader = peers_by_id(driver->peers, driver->group.leader);
     struct msg_change msg = {.id = ++driver->changes.last_id,
                              .kind = change->kind,
                              .name = slice_text(change->name),
@@ -317,7 +317,7 @@ static int driver_pass_change_on(struct driver *driver, struct driver_change *ch
     peer_change_pack(pack, &msg);
     peer_end(leader);
     change->passed_id = msg.id;
-    change->target = driver->leader;
+    change->target = driver->group.leader;
     change->due_ns = loop_now_ns(driver->loop) + CHANGE_WAIT_NS;
     change->stage = DRIVER_CHANGE_PASSED_ON;
     return 0;
@@ -339,14 +339,14 @@ static void driver_open_change(struct driver *driver, const struct driver_change
     *change = (struct driver_change){.stage = DRIVER_CHANGE_BEGINNING,
                                      .origin = *origin,
                                      .kind = msg->kind,
-                                     .term = driver->term,
+                                     .term = driver->group.term,
                                      .due_ns = loop_now_ns(driver->loop) + wait_ns};
     CHECK(msg->name.len < sizeof(change->name) && msg->raft_address.len < sizeof(change->address));
     memcpy(change->name, msg->name.data, msg->name.len);
     if (msg->raft_address.len > 0)
         memcpy(change->address, msg->raft_address.data, msg->raft_address.len);
     driver->changes.is_any = true;
-    if (driver->role == RAFT_LEADER)
+    if (group_leads(&driver->group))
         return; /* at the end of this turn */
     if (origin->is_peer || driver_pass_change_on(driver, change) != 0)
         driver_end_change(driver, change, E_NO_LEADER, "no leader is known");

@@ -18,14 +18,14 @@ static void driver_ask_clock(struct peer *leader)
 void driver_on_tick_timer(void *arg)
 {
     struct driver *driver = arg;
-    struct peer *leader = peers_by_id(driver->peers, driver->leader);
+    struct peer *leader = peers_by_id(driver->peers, driver->group.leader);
     if (leader) {
         driver_ask_clock(leader);
         driver_say_disk(driver, leader);
     }
-    if (driver->role == RAFT_LEADER)
+    if (group_leads(&driver->group))
         driver_renew_addresses(driver);
-    if (driver->leader != RAFT_NONE && driver->members.count > 1)
+    if (driver->group.leader != RAFT_NONE && driver->group.members.count > 1)
         loop_timer_set(driver->loop, &driver->tick_timer,
                        loop_now_ns(driver->loop) + DRIVER_TICK_NS);
 }
@@ -41,7 +41,7 @@ void driver_clock_on_leader(struct driver *driver)
 /* A node that was alone is not any more. */
 void driver_clock_on_members(struct driver *driver)
 {
-    if (driver->members.count > 1 && driver->tick_timer.due_ns == 0)
+    if (driver->group.members.count > 1 && driver->tick_timer.due_ns == 0)
         loop_timer_set(driver->loop, &driver->tick_timer, loop_now_ns(driver->loop));
 }
 
@@ -49,7 +49,7 @@ static void driver_on_clock_ask(struct driver *driver, struct peer *from, struct
 {
     struct peer_clock clock;
     struct pack *pack;
-    if (peer_id_decode(&clock.asked_ns, body) != 0 || driver->role != RAFT_LEADER)
+    if (peer_id_decode(&clock.asked_ns, body) != 0 || !group_leads(&driver->group))
         return;
     int64_t now_ns = (int64_t)clock_boot_ns() + driver->clock.offset_ms * (int64_t)NS_PER_MS;
     clock.cluster_ns = now_ns > 0 ? (uint64_t)now_ns : 0;
@@ -64,7 +64,7 @@ static void driver_on_clock_answer(struct driver *driver, const struct peer *fro
 {
     struct peer_clock clock;
     uint64_t now_ns = clock_boot_ns();
-    if (peer_clock_answer_decode(&clock, body) != 0 || peer_info(from)->id != driver->leader)
+    if (peer_clock_answer_decode(&clock, body) != 0 || peer_info(from)->id != driver->group.leader)
         return;
     if (!clock_sync_note(&driver->clock_sync, clock.asked_ns, now_ns, clock.cluster_ns)) {
         unpack_refuse(body);

@@ -38,7 +38,7 @@ void driver_discard(struct driver *driver)
     if (fd < 0 || fsync(fd) != 0 || path_sync_folder(driver->skel->paths.data) != 0)
         discard_give_up(driver, path);
     close(fd);
-    LOG_WARN("node_begins_anew", LOG_U64("raft_id", driver->raft_id),
+    LOG_WARN("node_begins_anew", LOG_U64("raft_id", driver->group.raft_id),
              LOG_U64("last_index", raft_last_index(driver->raft)));
     skel_exit(driver->skel, 1); /* and is started again */
 }

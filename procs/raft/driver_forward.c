@@ -18,22 +18,22 @@
 
 static bool driver_reaches_leader(const struct driver *driver)
 {
-    if (driver->stopping || driver->leader == RAFT_NONE)
+    if (driver->group.is_stopping || driver->group.leader == RAFT_NONE)
         return false;
-    if (driver->leader == driver->raft_id)
+    if (driver->group.leader == driver->group.raft_id)
         return true;
-    const struct peer *peer = peers_by_id(driver->peers, driver->leader);
+    const struct peer *peer = peers_by_id(driver->peers, driver->group.leader);
     return peer && peer_info(peer)->is_up;
 }
 
 void driver_tell_gateways(struct driver *driver)
 {
-    gateways_set_leader(&driver->gateways, driver->term, driver_reaches_leader(driver));
+    gateways_set_leader(&driver->gateways, driver->group.term, driver_reaches_leader(driver));
 }
 
 void driver_tell_gateways_again(struct driver *driver)
 {
-    gateways_set_leader(&driver->gateways, driver->term, false);
+    gateways_set_leader(&driver->gateways, driver->group.term, false);
     driver_tell_gateways(driver);
 }
 
@@ -42,8 +42,8 @@ void driver_tell_gateways_again(struct driver *driver)
 
 void driver_pass_on(struct driver *driver, const struct proposal_origin *origin, struct slice entry)
 {
-    const struct peer_forward forward = {driver->term, entry};
-    struct peer *leader = peers_by_id(driver->peers, driver->leader);
+    const struct peer_forward forward = {driver->group.term, entry};
+    struct peer *leader = peers_by_id(driver->peers, driver->group.leader);
     struct pack *pack;
     int error = leader ? peer_begin(leader, PEER_FORWARD, &pack) : E_PEER_DOWN;
     if (error) {
@@ -101,7 +101,7 @@ static void driver_on_forward(struct driver *driver, const struct peer *from, st
                                            .node = peer_info(from)->id,
                                            .session = entry.session,
                                            .sequence = entry.sequence};
-    if (driver->role != RAFT_LEADER || driver->term != forward.term)
+    if (!group_leads(&driver->group) || driver->group.term != forward.term)
         driver_refuse(driver, &origin, E_NO_LEADER);
     else
         driver_take_proposal(driver, &origin, forward.entry);
@@ -112,8 +112,8 @@ void driver_lead_on(struct driver *driver)
 {
     struct pack *pack;
     driver_tell_gateways_again(driver);
-    for (uint32_t i = 0; i < driver->members.count; i++) {
-        struct peer *peer = peers_by_id(driver->peers, driver->members.list[i].id);
+    for (uint32_t i = 0; i < driver->group.members.count; i++) {
+        struct peer *peer = peers_by_id(driver->peers, driver->group.members.list[i].id);
         if (peer && peer_begin(peer, PEER_FORWARD_AGAIN, &pack) == 0)
             peer_end(peer);
     }
@@ -122,7 +122,7 @@ void driver_lead_on(struct driver *driver)
 static void driver_on_forward_again(struct driver *driver, const struct peer *from,
                                     struct unpack *body)
 {
-    if (unpack_end(body) == 0 && peer_info(from)->id == driver->leader)
+    if (unpack_end(body) == 0 && peer_info(from)->id == driver->group.leader)
         driver_tell_gateways_again(driver);
 }
 
@@ -153,8 +153,8 @@ void driver_note_full(struct driver *driver, uint64_t id, bool is_full)
 bool driver_others_are_full(const struct driver *driver)
 {
     for (uint32_t i = 0; i < driver->full_count; i++) {
-        const struct member *member = members_find(&driver->members, driver->full[i]);
-        if (member && member->voter && driver_is_active(driver, member->id))
+        const struct member *member = members_find(&driver->group.members, driver->full[i]);
+        if (member && member->voter && group_is_active(&driver->group, member->id))
             return true;
     }
     return false;

@@ -47,7 +47,7 @@ static bool driver_has_lived(struct driver *driver, uint64_t id)
 
 bool driver_can_take_over(struct driver *driver, uint64_t id)
 {
-    return driver_is_active(driver, id) && driver_has_lived(driver, id);
+    return group_is_active(&driver->group, id) && driver_has_lived(driver, id);
 }
 
 /* The one with the longest log; RAFT_NONE: nobody can. any: somebody will, if we wait. */
@@ -86,7 +86,7 @@ void driver_on_handover_timer(void *arg)
 {
     struct driver *driver = arg;
     bool any = false;
-    uint64_t heir = driver->role == RAFT_LEADER ? driver_find_heir(driver, &any) : RAFT_NONE;
+    uint64_t heir = group_leads(&driver->group) ? driver_find_heir(driver, &any) : RAFT_NONE;
     if (!any || clock_boot_ns() >= driver->handover.due_ns) {
         driver_end_handover(driver);
         return;
@@ -102,7 +102,7 @@ void driver_on_handover_timer(void *arg)
 
 void driver_handover_on_role(struct driver *driver)
 {
-    if (driver->handover.is_wanted && driver->role != RAFT_LEADER)
+    if (driver->handover.is_wanted && !group_leads(&driver->group))
         loop_timer_set(driver->loop, &driver->handover.timer, loop_now_ns(driver->loop));
 }
 

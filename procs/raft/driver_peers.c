@@ -52,7 +52,7 @@ static void driver_on_raft_message(struct driver *driver, struct peer *from,
     if (error)
         return; /* the connection ends */
     message->from = peer_info(from)->id;
-    message->to = driver->raft_id;
+    message->to = driver->group.raft_id;
     if (!driver_receive(driver, message))
         peers_note_refused(driver->peers, from);
 }
@@ -72,10 +72,14 @@ static void driver_on_peer_message(void *arg, struct peer *from, enum peer_messa
         driver_on_raft_message(driver, from, number, body);
         break;
     case PEER_JOIN:
+        driver_on_join(driver, from, body);
+        break;
     case PEER_JOIN_ANSWER:
     case PEER_INVITE:
+        joining_on_message(&driver->joining, from, number, body);
+        break;
     case PEER_INVITE_ANSWER:
-        driver_join_on_message(driver, from, number, body);
+        driver_on_invite_answer(driver, from, body);
         break;
     case PEER_FORWARD:
     case PEER_FORWARD_REFUSED:
@@ -128,7 +132,7 @@ static void driver_on_peer_up(void *arg, struct peer *peer)
     driver_note_life(driver, peer);
     driver_tell_core(driver, peer, true);
     driver_tell_gateways(driver);
-    driver_join_on_up(driver, peer);
+    joining_on_up(&driver->joining, peer);
 }
 
 static void driver_on_peer_down(void *arg, struct peer *peer)
@@ -145,18 +149,18 @@ static void driver_on_peer_heard(void *arg, struct peer *peer)
 {
     struct driver *driver = arg;
     driver_note_life(driver, peer);
-    driver_join_on_heard(driver, peer);
+    joining_on_heard(&driver->joining, peer);
     driver_note_full(driver, peer_info(peer)->id, false);
     driver_snapshot_peer_heard(driver, peer);
     driver_changes_lose_peer(driver, peer);
-    if (peer_info(peer)->id == driver->leader)
+    if (peer_info(peer)->id == driver->group.leader)
         driver_tell_gateways_again(driver);
 }
 
 void driver_tell_peers(struct driver *driver)
 {
     if (driver->members_are_new)
-        peers_set_members(driver->peers, &driver->members);
+        peers_set_members(driver->peers, &driver->group.members);
     driver->members_are_new = false;
     peers_seek(driver->peers, driver->joining.seeks);
 }
@@ -166,13 +170,13 @@ int driver_open_peers(struct driver *driver)
     const struct skel *skel = driver->skel;
     struct peers_options options = {.config = &skel->config,
                                     .node = skel->node,
-                                    .raft_id = driver->raft_id,
+                                    .raft_id = driver->group.raft_id,
                                     .start_id = skel->start_id,
                                     .hooks = {.up = driver_on_peer_up,
                                               .down = driver_on_peer_down,
                                               .heard = driver_on_peer_heard,
                                               .message = driver_on_peer_message,
                                               .arg = driver}};
-    memcpy(options.cluster, driver->cluster, sizeof(options.cluster));
+    memcpy(options.cluster, driver->group.cluster, sizeof(options.cluster));
     return peers_new(&driver->peers, &options, driver->loop);
 }

@@ -10,7 +10,7 @@
  *                   driver_clock.c     cluster time
  *                   driver_transfer.c  snapshots
  *                   driver_state.c     whether states agree
- *   the cluster     driver_join.c      who founds one, joins it, or is kept out
+ *   the cluster     driver_admit.c     who may belong to it
  *                   driver_change.c    joins, removals and transfers that operators ask for
  *                   driver_handover.c  leadership, before a planned stop
  *                   driver_status.c    who belongs to it, for operators
@@ -26,7 +26,8 @@
 #include "procs/raft/disk_guard.h"
 #include "procs/raft/driver.h"
 #include "procs/raft/gateways.h"
-#include "procs/raft/members.h"
+#include "procs/raft/group.h"
+#include "procs/raft/joining.h"
 #include "procs/raft/peer_append.h"
 #include "procs/raft/peers.h"
 #include "procs/raft/snapshot_receive.h"
@@ -37,18 +38,6 @@
 
 #define DRIVER_LOAD_NS 1000000000ull  /* between two tries of a worker to load a snapshot */
 #define DRIVER_LACK_NS 60000000000ull /* between two lines that say that there is none */
-
-struct driver_joining { /* driver_join.c */
-    struct loop_timer timer;
-    bool seeks;             /* all configured nodes are spoken to */
-    bool may_found;         /* this node founds a cluster unless there is one */
-    uint64_t found_ns;      /* when it does, whoever has not answered */
-    uint64_t none_mask;     /* configured nodes, by their place, that are in no cluster either */
-    bool was_member;        /* a config with this node in it was committed, or may have been */
-    enum peer_verdict said; /* REMOVED, FOREIGN, NAME_TAKEN, FULL: the last one that was heard */
-    uint64_t told_ns;       /* when it was logged */
-    uint64_t differs_ns;    /* not before is told again that a peer is of another cluster */
-};
 
 #define DRIVER_STATUS_ASKS                                                                         \
     64                    /* of gateways, at the leader; beyond: answered with what is known here */
@@ -134,9 +123,7 @@ struct driver {
     struct raft *raft;
     struct loop_timer timer;
 
-    uint64_t raft_id;
-    uint8_t cluster[WAL_CLUSTER_BYTES]; /* zeros: none yet */
-    struct members members; /* of the newest config in the log, with names and addresses */
+    struct group group;     /* what is known of it; the core is raft */
     struct member changing; /* names and addresses of who is being added or renewed; id 0: nobody */
     bool members_are_new;   /* the peers are to be told at the end of the turn */
     struct cluster_clock clock;
@@ -150,7 +137,7 @@ struct driver {
 
     struct peers *peers;
     struct peer_append received; /* the APPEND that is being stepped */
-    struct driver_joining joining;
+    struct joining joining;
     struct {
         struct driver_status_ask asks[DRIVER_STATUS_ASKS];
         uint64_t last_id;
@@ -183,11 +170,8 @@ struct driver {
     struct reads reads;
 
     /* as the last update said */
-    enum raft_role role;
-    uint64_t term, leader;
     struct board_lease lease; /* as the board has it */
     uint64_t config_index;
-    bool config_committed;
     uint64_t write;       /* the last one that was queued */
     uint64_t entry_bytes; /* queued since the start */
     bool may_stop;
@@ -199,7 +183,6 @@ struct driver {
     } trim;
 
     uint64_t persisted; /* the last write that the core was told of */
-    bool stopping;
     struct loop_timer stop_timer;
     uint64_t stop_deadline_ns;
 };
@@ -209,8 +192,6 @@ struct driver {
 enum raft_refusal driver_step(struct driver *driver, struct raft_event *event);
 /* A message of a peer. False: the core refused it. */
 bool driver_receive(struct driver *driver, const struct raft_message *message);
-const char *driver_leader_name(const struct driver *driver);
-void driver_set_standing(struct driver *driver, enum board_standing standing);
 void driver_on_durable(void *arg);
 void driver_on_timer(void *arg);
 
@@ -232,18 +213,9 @@ int driver_open_peers(struct driver *driver); /* E_INVALID, logged */
 void driver_send(struct driver *driver, const struct raft_message *message);
 void driver_tell_peers(struct driver *driver); /* at the end of a turn: who is to be spoken to */
 
-/* driver_join.c: founding and joining a cluster, and who may join this one. */
-void driver_join_init(struct driver *driver, bool has_log);
-/* At the start, with the links open. may_found: a cluster, if there is none. */
-void driver_join_begin(struct driver *driver, bool may_found);
-void driver_join_on_leader(struct driver *driver); /* another one, or none */
-void driver_join_on_heard(struct driver *driver, const struct peer *peer);
-void driver_join_on_up(struct driver *driver, struct peer *peer);
-void driver_join_on_message(struct driver *driver, struct peer *from, enum peer_message number,
-                            struct unpack *body);
+/* driver_admit.c: who may belong to this cluster */
+void driver_on_join(struct driver *driver, struct peer *from, struct unpack *body);
 void driver_renew_addresses(struct driver *driver); /* of a member that has moved, in the log */
-bool driver_is_active(const struct driver *driver, uint64_t id); /* at the leader: it answers */
-bool driver_is_member(const struct driver *driver); /* of the newest config in the log */
 /* A change of the members; names and addresses go with it. */
 enum raft_refusal driver_change(struct driver *driver, enum raft_change_kind kind,
                                 const struct member *member);
@@ -343,9 +315,6 @@ void driver_on_state_message(struct driver *driver, uint64_t from, enum peer_mes
                              struct unpack *body);
 
 /* driver_start.c */
-/* This node alone is to be a cluster: its id is made durable, and the core begins with it. */
-void driver_found(struct driver *driver);
-bool driver_has_cluster(const struct driver *driver);
 /* Ends the process; the log line says why. */
 _Noreturn void driver_give_up(struct driver *driver, int error);
 

@@ -48,7 +48,8 @@ static bool driver_on_snapshot_begins(void *arg, struct snapshot *out)
     struct driver *driver = arg;
     const struct snapshot *newest = snapshots_newest(&driver->snapshots);
     uint64_t index = driver->apply.commit_index;
-    if (driver->stopping || driver->installing || index == 0 || (newest && newest->index >= index))
+    if (driver->group.is_stopping || driver->installing || index == 0 ||
+        (newest && newest->index >= index))
         return false;
     out->index = index;
     out->term = raft_term_at(driver->raft, index);
@@ -83,7 +84,7 @@ static uint64_t driver_floor(struct driver *driver)
     const struct snapshot *older = snapshots_older(&driver->snapshots);
     struct raft_peer_status peers[RAFT_MEMBERS_MAX];
     uint64_t floor = older ? older->index : 0;
-    if (driver->role != RAFT_LEADER || floor == 0 || !driver_may_keep_more(driver))
+    if (!group_leads(&driver->group) || floor == 0 || !driver_may_keep_more(driver))
         return floor;
     uint32_t count = raft_peers(driver->raft, clock_boot_ns(), peers);
     for (uint32_t i = 0; i < count; i++) {
@@ -131,7 +132,7 @@ void driver_hook_snapshots(struct driver *driver, struct snapshots_hooks *hooks)
 /* Nothing here leads to what the log holds. A node that is alone has nobody to ask. */
 static void driver_lack_snapshot(struct driver *driver, enum proc worker, uint64_t applied_index)
 {
-    bool is_alone = driver->skel->config.node_count == 1 && driver->members.count <= 1;
+    bool is_alone = driver->skel->config.node_count == 1 && driver->group.members.count <= 1;
     uint64_t now_ns = loop_now_ns(driver->loop);
     if (now_ns >= driver->lack_told_ns) {
         driver->lack_told_ns = now_ns + DRIVER_LACK_NS;
@@ -209,9 +210,10 @@ void driver_install(struct driver *driver, const struct raft_update *update)
              LOG_U64("term", update->install_term));
     snapshots_drop(&driver->snapshots);
     driver->installing = update->install_index;
-    driver->members = newest->members;
+    driver->group.members = newest->members;
     driver->members_are_new = true;
-    driver->joining.was_member |= driver_is_member(driver);
+    if (group_is_member(&driver->group))
+        joining_note_member(&driver->joining);
     cluster_clock_note(&driver->clock, newest->stamp_ms);
     wal_reset(driver->wal, update->install_index, update->install_term);
     wal_flush(driver->wal);

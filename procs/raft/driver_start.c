@@ -69,7 +69,7 @@ static void driver_open_log(struct driver *driver, struct wal_state *state)
  * cluster already. A crash may have interrupted it before: then it goes on with the same id. */
 static bool driver_may_found(const struct driver *driver, const struct wal_state *state)
 {
-    bool is_free = !driver_has_cluster(driver);
+    bool is_free = !group_has_cluster(&driver->group);
     return strcmp(driver->skel->config.default_leader, driver->skel->node) == 0 &&
            state->base_index == 0 && state->last_index == 0 && (is_free || state->identity.founder);
 }
@@ -108,8 +108,8 @@ static int driver_load_entry(struct driver_loader *loader, const struct wal_entr
         int error = members_decode(&loader->found, from->payload);
         if (error)
             return error;
-        driver->members = loader->found;
-        members_to_config(&driver->members, &config);
+        driver->group.members = loader->found;
+        members_to_config(&driver->group.members, &config);
         entry.config = &config;
     } else if (from->kind == WAL_COMMAND) {
         int error = entry_stamp(from->payload, &stamp_ms);
@@ -163,7 +163,7 @@ static void driver_make_core(struct driver *driver, const struct wal_state *stat
 {
     const struct config *config = &driver->skel->config;
     struct raft_options options = {
-        .self = driver->raft_id,
+        .self = driver->group.raft_id,
         .election_timeout_ns = config->raft.election_timeout_ms * NS_PER_MS,
         .heartbeat_ns = config->raft.heartbeat_ms * NS_PER_MS,
         .reads = config->raft.reads == CONFIG_READS_LEASE ? RAFT_READS_LEASE : RAFT_READS_INDEX,
@@ -175,8 +175,8 @@ static void driver_make_core(struct driver *driver, const struct wal_state *stat
         .config_index = base->config_index,
         .snapshot_index = base->snapshot_index};
     token_random(&options.seed, sizeof(options.seed));
-    members_to_config(&driver->members, &options.config);
-    driver->raft = raft_new(&options);
+    members_to_config(&driver->group.members, &options.config);
+    driver->group.core = driver->raft = raft_new(&options);
 }
 
 static void driver_start_core(struct driver *driver)
@@ -190,42 +190,86 @@ static void driver_start_core(struct driver *driver)
 static void driver_make_cluster(struct driver *driver, bool is_resumed)
 {
     char id[2 * WAL_CLUSTER_BYTES + 1];
-    int error = members_of_self(&driver->members, driver->raft_id, driver->skel->self);
+    int error = members_of_self(&driver->group.members, driver->group.raft_id, driver->skel->self);
     if (!error && !is_resumed) {
-        token_random(driver->cluster, sizeof(driver->cluster));
-        error = wal_set_cluster(driver->wal, driver->cluster, true);
+        token_random(driver->group.cluster, sizeof(driver->group.cluster));
+        error = wal_set_cluster(driver->wal, driver->group.cluster, true);
     }
     if (error)
         driver_give_up(driver, error);
-    hash_hex(driver->cluster, WAL_CLUSTER_BYTES, id);
+    hash_hex(driver->group.cluster, WAL_CLUSTER_BYTES, id);
     LOG_INFO(is_resumed ? "cluster_founding_resumed" : "cluster_founded", LOG_STR("cluster", id));
 }
 
+/* ---- joining's hooks --------------------------------------------------------------------------
+ */
+
 /* The core that runs has no log and no config, and has promised nothing: another takes its place.
  */
-void driver_found(struct driver *driver)
+static void driver_found(void *arg)
 {
+    struct driver *driver = arg;
     const struct wal_state state = {.is_new = true};
     const struct driver_base base = {0};
-    CHECK(driver->write == 0 && driver->term == 0 && raft_last_index(driver->raft) == 0);
+    CHECK(driver->write == 0 && driver->group.term == 0 && raft_last_index(driver->raft) == 0);
     driver_make_cluster(driver, false);
     raft_free(&driver->raft);
     driver_make_core(driver, &state, &base);
-    peers_set_cluster(driver->peers, driver->cluster);
+    peers_set_cluster(driver->peers, driver->group.cluster);
     driver_start_core(driver);
-    apply_set_lineage(&driver->apply, driver->cluster);
+    apply_set_lineage(&driver->apply, driver->group.cluster);
 }
 
-bool driver_has_cluster(const struct driver *driver)
+static void driver_enter(void *arg, const uint8_t cluster[WAL_CLUSTER_BYTES])
 {
-    static const uint8_t none[WAL_CLUSTER_BYTES];
-    return memcmp(driver->cluster, none, sizeof(none)) != 0;
+    struct driver *driver = arg;
+    char id[2 * WAL_CLUSTER_BYTES + 1];
+    int error = wal_set_cluster(driver->wal, cluster, false);
+    if (error)
+        driver_give_up(driver, error);
+    memcpy(driver->group.cluster, cluster, WAL_CLUSTER_BYTES);
+    hash_hex(cluster, WAL_CLUSTER_BYTES, id);
+    LOG_INFO("cluster_joined", LOG_STR("cluster", id));
+    peers_set_cluster(driver->peers, cluster);
+    apply_set_lineage(&driver->apply, cluster);
+}
+
+static void driver_stand(void *arg, enum board_standing standing)
+{
+    struct driver *driver = arg;
+    if (driver->lease.standing == standing)
+        return;
+    driver->lease.standing = standing;
+    board_write_lease(driver->board, &driver->lease);
+}
+
+static void driver_begin_anew(void *arg)
+{
+    struct driver *driver = arg;
+    driver->begins_anew = true;
+}
+
+static void driver_make_joining(struct driver *driver, bool has_log)
+{
+    const struct joining_options options = {.config = &driver->skel->config,
+                                            .node = driver->skel->node,
+                                            .group = &driver->group,
+                                            .peers = driver->peers,
+                                            .loop = driver->loop,
+                                            .has_log = has_log,
+                                            .hooks = {.found = driver_found,
+                                                      .enter = driver_enter,
+                                                      .stand = driver_stand,
+                                                      .begin_anew = driver_begin_anew,
+                                                      .arg = driver}};
+    joining_init(&driver->joining, &options);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------
  */
 
-static void driver_open_links(struct driver *driver, const struct wal_state *state)
+/* has_log: when it was opened. */
+static void driver_open_links(struct driver *driver, const struct wal_state *state, bool has_log)
 {
     const struct skel *skel = driver->skel;
     struct apply_options apply = {.run_dir = skel->paths.run,
@@ -240,12 +284,13 @@ static void driver_open_links(struct driver *driver, const struct wal_state *sta
     driver_hook_workers(driver, &apply.hooks);
     driver_hook_gateways(driver, &gateways.hooks);
     apply_init(&driver->apply, &apply, driver->wal, driver->loop);
-    apply_set_lineage(&driver->apply, driver->cluster);
+    apply_set_lineage(&driver->apply, driver->group.cluster);
     snapshots_start(&driver->snapshots, driver->loop, &driver->apply);
     gateways_init(&driver->gateways, &gateways);
     int error = driver_open_peers(driver);
     if (error)
         driver_give_up(driver, error);
+    driver_make_joining(driver, has_log);
     driver_start_core(driver);
     /* before the links' own runners: what a turn has to say leaves with it */
     CHECK(loop_add_runner(driver->loop, driver_on_turn_end, driver) == 0);
@@ -259,9 +304,8 @@ static void driver_open_links(struct driver *driver, const struct wal_state *sta
 
 static void driver_note_identity(struct driver *driver, const struct wal_state *state)
 {
-    driver->raft_id = state->identity.raft_id;
-    memcpy(driver->cluster, state->identity.cluster, sizeof(driver->cluster));
-    driver_join_init(driver, state->last_index > 0);
+    driver->group.raft_id = state->identity.raft_id;
+    memcpy(driver->group.cluster, state->identity.cluster, sizeof(driver->group.cluster));
 }
 
 struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *board,
@@ -289,6 +333,7 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     driver_finish_discard(driver);
     driver_open_log(driver, &state);
     driver_note_identity(driver, &state);
+    bool has_log = state.last_index > 0;
     driver_open_snapshots(driver, &state);
     driver_transfer_init(driver);
     driver_find_base(driver, &state, &base);
@@ -302,7 +347,7 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     LOG_INFO("log_recovered", LOG_U64("last_index", state.last_index), LOG_U64("term", state.term),
              LOG_U64("torn_bytes", state.torn_bytes),
              LOG_U64("after_ms", (clock_boot_ns() - begin_ns) / NS_PER_MS));
-    driver_open_links(driver, &state);
-    driver_join_begin(driver, may_found);
+    driver_open_links(driver, &state, has_log);
+    joining_begin(&driver->joining, may_found);
     return driver;
 }

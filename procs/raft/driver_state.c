@@ -24,12 +24,12 @@ static void driver_rebuild(struct driver *driver, const struct peer_state_hash *
 static void driver_on_state_differs(void *arg, uint64_t id, const struct peer_state_hash *right)
 {
     struct driver *driver = arg;
-    const struct member *member = members_find(&driver->members, id);
+    const struct member *member = members_find(&driver->group.members, id);
     struct pack *pack;
     struct peer *peer;
     LOG_ERROR("state_of_member_differs", LOG_STR("member", member ? member->name : ""),
               LOG_STR("worker", proc_name(right->worker)), LOG_U64("index", right->index));
-    if (id == driver->raft_id) {
+    if (id == driver->group.raft_id) {
         driver_rebuild(driver, right);
         return;
     }
@@ -59,11 +59,12 @@ void driver_on_checkpoint(void *arg, enum proc worker, uint64_t index, uint64_t 
     const struct peer_state_hash state = {worker, index, hash};
     struct pack *pack;
     struct peer *leader;
-    if (driver->role == RAFT_LEADER) {
-        state_check_note(driver->transfers.check, &driver->members, driver->raft_id, &state);
+    if (group_leads(&driver->group)) {
+        state_check_note(driver->transfers.check, &driver->group.members, driver->group.raft_id,
+                         &state);
         return;
     }
-    if (driver_say(driver, driver->leader, PEER_STATE_HASH, &pack, &leader) != 0)
+    if (driver_say(driver, driver->group.leader, PEER_STATE_HASH, &pack, &leader) != 0)
         return; /* the next one will do */
     peer_state_hash_pack(pack, &state);
     peer_end(leader);
@@ -75,9 +76,9 @@ void driver_on_state_message(struct driver *driver, uint64_t from, enum peer_mes
     struct peer_state_hash state;
     if (peer_state_hash_decode(&state, body) != 0)
         return;
-    if (number == PEER_STATE_HASH && driver->role == RAFT_LEADER)
-        state_check_note(driver->transfers.check, &driver->members, from, &state);
-    else if (number == PEER_STATE_DIFFERS && from == driver->leader)
+    if (number == PEER_STATE_HASH && group_leads(&driver->group))
+        state_check_note(driver->transfers.check, &driver->group.members, from, &state);
+    else if (number == PEER_STATE_DIFFERS && from == driver->group.leader)
         driver_rebuild(driver, &state);
 }
 

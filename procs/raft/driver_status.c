@@ -52,9 +52,9 @@ static enum msg_member_state driver_show_state(const struct driver *driver,
                                                const struct member *member)
 {
     const struct peer *peer = peers_by_id(driver->peers, member->id);
-    if (member->id == driver->leader)
+    if (member->id == driver->group.leader)
         return MSG_MEMBER_LEADER;
-    bool is_there = member->id == driver->raft_id || (peer && peer_info(peer)->is_up);
+    bool is_there = member->id == driver->group.raft_id || (peer && peer_info(peer)->is_up);
     return is_there ? MSG_MEMBER_FOLLOWER : MSG_MEMBER_UNREACHABLE;
 }
 
@@ -69,15 +69,15 @@ static void driver_show_members(const struct driver *driver, struct peer_status 
 {
     struct raft_peer_status peers[RAFT_MEMBERS_MAX];
     const struct member *sorted[RAFT_MEMBERS_MAX] = {NULL};
-    bool leads = driver->role == RAFT_LEADER;
+    bool leads = group_leads(&driver->group);
     uint32_t count = leads ? raft_peers(driver->raft, clock_boot_ns(), peers) : 0;
-    status->term = driver->term;
-    status->leader = slice_text(driver_leader_name(driver));
-    status->member_count = driver->members.count;
-    for (uint32_t i = 0; i < driver->members.count; i++)
-        sorted[i] = &driver->members.list[i];
-    qsort(sorted, driver->members.count, sizeof(sorted[0]), driver_compare_members);
-    for (uint32_t i = 0; i < driver->members.count; i++) {
+    status->term = driver->group.term;
+    status->leader = slice_text(group_name_of(&driver->group, driver->peers, driver->group.leader));
+    status->member_count = driver->group.members.count;
+    for (uint32_t i = 0; i < driver->group.members.count; i++)
+        sorted[i] = &driver->group.members.list[i];
+    qsort(sorted, driver->group.members.count, sizeof(sorted[0]), driver_compare_members);
+    for (uint32_t i = 0; i < driver->group.members.count; i++) {
         const struct member *member = sorted[i];
         struct msg_cluster_member *shown = &status->members[i];
         *shown = driver_show_member(member);
@@ -118,8 +118,8 @@ static void driver_answer_status(struct driver *driver, const struct reads_origi
                                         .is_of_leader = is_of_leader,
                                         .member_count = status->member_count,
                                         .commit_index = driver->apply.commit_index};
-    if (driver_has_cluster(driver))
-        answer.cluster_id = slice_of(driver->cluster, sizeof(driver->cluster));
+    if (group_has_cluster(&driver->group))
+        answer.cluster_id = slice_of(driver->group.cluster, sizeof(driver->group.cluster));
     memcpy(answer.members, status->members, status->member_count * sizeof(answer.members[0]));
     driver_show_workers(driver, &answer, hashes);
     gateways_show_cluster(&driver->gateways, origin, &answer);
@@ -129,7 +129,7 @@ static void driver_answer_alone(struct driver *driver, const struct reads_origin
 {
     struct peer_status status = {0};
     driver_show_members(driver, &status);
-    driver_answer_status(driver, origin, &status, driver->role == RAFT_LEADER);
+    driver_answer_status(driver, origin, &status, group_leads(&driver->group));
 }
 
 /* ---- asking the leader ------------------------------------------------------------------------
@@ -145,7 +145,7 @@ static struct driver_status_ask *driver_find_ask(struct driver *driver, uint64_t
 
 static bool driver_ask_status(struct driver *driver, const struct reads_origin *origin)
 {
-    struct peer *leader = peers_by_id(driver->peers, driver->leader);
+    struct peer *leader = peers_by_id(driver->peers, driver->group.leader);
     struct driver_status_ask *ask = driver_find_ask(driver, 0);
     struct pack *pack;
     if (!leader || !ask || peer_begin(leader, PEER_STATUS_ASK, &pack) != 0)
@@ -193,7 +193,7 @@ static void driver_on_status_ask(struct driver *driver, struct peer *from, struc
 {
     struct peer_status status = {0};
     struct pack *pack;
-    if (peer_id_decode(&status.id, body) != 0 || driver->role != RAFT_LEADER)
+    if (peer_id_decode(&status.id, body) != 0 || !group_leads(&driver->group))
         return;
     driver_show_members(driver, &status);
     if (peer_begin(from, PEER_STATUS_ANSWER, &pack) != 0)

@@ -209,7 +209,7 @@ static void driver_begin_sending(struct driver_sending *sending, const struct sn
     const struct snapshot_send_options options = {.folder = driver->skel->paths.snapshots,
                                                   .snapshot = snapshot,
                                                   .transfer = ++transfers->last,
-                                                  .term = driver->term,
+                                                  .term = driver->group.term,
                                                   .loop = driver->loop,
                                                   .helper = transfers->helper,
                                                   .hooks = {.offer = driver_say_offer,
@@ -226,7 +226,7 @@ static void driver_begin_waiting(struct driver *driver)
     const struct snapshot *newest = snapshots_newest(&driver->snapshots);
     struct driver_sending *sends = driver->transfers.sends;
     unsigned busy = 0;
-    if (!newest || driver->stopping) { /* goes on when there is one */
+    if (!newest || driver->group.is_stopping) { /* goes on when there is one */
         snapshots_want(&driver->snapshots);
         return;
     }
@@ -333,14 +333,14 @@ static int driver_on_offer_judged(void *arg, uint64_t from, uint64_t term,
                                   const struct snapshot *snapshot)
 {
     const struct driver *driver = arg;
-    bool is_led = driver->role == RAFT_LEADER && driver->term >= term;
-    if (from == RAFT_NONE || from == driver->raft_id || !driver_has_voter(&snapshot->members))
+    bool is_led = group_leads(&driver->group) && driver->group.term >= term;
+    if (from == RAFT_NONE || from == driver->group.raft_id || !driver_has_voter(&snapshot->members))
         return E_INVALID;
-    if (memcmp(snapshot->cluster, driver->cluster, sizeof(snapshot->cluster)) != 0)
+    if (memcmp(snapshot->cluster, driver->group.cluster, sizeof(snapshot->cluster)) != 0)
         return E_FOREIGN;
-    if (term < driver->term || is_led)
+    if (term < driver->group.term || is_led)
         return E_NO_LEADER;
-    if (driver->stopping || driver->installing)
+    if (driver->group.is_stopping || driver->installing)
         return E_BUSY;
     if (snapshots_find(&driver->snapshots, snapshot->index))
         return E_EXISTS;
@@ -355,7 +355,7 @@ static int driver_on_offer_judged(void *arg, uint64_t from, uint64_t term,
  * snapshot says who they are, which is taken from it at a start (driver_base.c). */
 static void driver_learn_members(struct driver *driver)
 {
-    if (driver->members.count > 0 || driver->stopping)
+    if (driver->group.members.count > 0 || driver->group.is_stopping)
         return;
     LOG_WARN("raft_restarts", LOG_STR("reason", "the members are known again"));
     driver_stop(driver);
@@ -382,7 +382,7 @@ static void driver_on_snapshot_received(void *arg, uint64_t from, uint64_t term,
         return;
     }
     snapshots_add(&driver->snapshots, snapshot);
-    if (driver->role != RAFT_LEADER || driver->term < term)
+    if (!group_leads(&driver->group) || driver->group.term < term)
         driver_step(driver, &event);
     loop_run_again(driver->loop);
     if (driver->installing == index)
@@ -400,8 +400,8 @@ void driver_ask_for_snapshot(struct driver *driver)
 {
     struct pack *pack;
     struct peer *leader;
-    if (driver->role == RAFT_LEADER || snapshot_receive_is_busy(&driver->transfers.receive) ||
-        driver_say(driver, driver->leader, PEER_SNAPSHOT_WANTED, &pack, &leader) != 0)
+    if (group_leads(&driver->group) || snapshot_receive_is_busy(&driver->transfers.receive) ||
+        driver_say(driver, driver->group.leader, PEER_SNAPSHOT_WANTED, &pack, &leader) != 0)
         return; /* asked again in a second */
     peer_snapshot_wanted_pack(pack, wal_first_index(driver->wal) - 1);
     peer_end(leader);
@@ -412,7 +412,7 @@ static void driver_on_wanted(struct driver *driver, uint64_t from, struct unpack
 {
     const struct snapshot *newest = snapshots_newest(&driver->snapshots);
     uint64_t index;
-    if (peer_snapshot_wanted_decode(&index, body) != 0 || driver->role != RAFT_LEADER)
+    if (peer_snapshot_wanted_decode(&index, body) != 0 || !group_leads(&driver->group))
         return;
     if (newest && newest->index >= index)
         driver_want_sent(driver, from, false);
@@ -504,7 +504,7 @@ static void driver_on_transfer_turn(void *arg)
 {
     struct driver *driver = arg;
     struct driver_transfers *transfers = &driver->transfers;
-    uint64_t term = driver->role == RAFT_LEADER ? driver->term : 0;
+    uint64_t term = group_leads(&driver->group) ? driver->group.term : 0;
     if (term != transfers->term) {
         driver_stop_sending(driver);
         state_check_forget(transfers->check);

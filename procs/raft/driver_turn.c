@@ -63,7 +63,7 @@ bool driver_is_full(struct driver *driver, size_t bytes)
 void driver_take_proposal(struct driver *driver, const struct proposal_origin *origin,
                           struct slice entry)
 {
-    if (driver->stopping)
+    if (driver->group.is_stopping)
         driver_refuse(driver, origin, E_NO_LEADER);
     else if (driver_is_full(driver, entry.len) || driver_others_are_full(driver))
         driver_refuse(driver, origin, E_STORAGE_FULL);
@@ -75,7 +75,7 @@ static void driver_on_gateway_proposes(void *arg, const struct proposal_origin *
                                        struct slice entry)
 {
     struct driver *driver = arg;
-    if (driver->role != RAFT_LEADER && !driver->stopping)
+    if (!group_leads(&driver->group) && !driver->group.is_stopping)
         driver_pass_on(driver, origin, entry);
     else
         driver_take_proposal(driver, origin, entry);
@@ -94,7 +94,7 @@ static void driver_on_worker_proposes(void *arg, enum proc worker, struct slice 
         for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
             entry.parts[i] = (struct entry_part){(enum proc)(PROC_FIRST_WORKER + i), command};
     }
-    if (driver->role != RAFT_LEADER || driver->stopping || !wal_has_reserve(driver->wal))
+    if (!group_leads(&driver->group) || driver->group.is_stopping || !wal_has_reserve(driver->wal))
         return;
     buf_clear(&driver->scratch);
     int error = entry_encode(&driver->scratch, &entry);
@@ -129,7 +129,7 @@ void driver_answer_reads(struct driver *driver, uint64_t read_id, int error, uin
 static void driver_on_gateway_asks(void *arg, const struct reads_origin *origin)
 {
     struct driver *driver = arg;
-    if (driver->stopping || !reads_add(&driver->reads, origin))
+    if (driver->group.is_stopping || !reads_add(&driver->reads, origin))
         gateways_answer(&driver->gateways, origin, E_NO_LEADER, 0);
 }
 
@@ -224,7 +224,7 @@ void driver_on_turn_end(void *arg)
     peers_flush(driver->peers);
     if (driver->begins_anew)
         driver_discard(driver);
-    if (!driver->stopping)
+    if (!driver->group.is_stopping)
         snapshots_consider(&driver->snapshots);
     apply_pump(&driver->apply);
     wal_flush(driver->wal);
@@ -273,7 +273,7 @@ void driver_finish_work(struct driver *driver)
     struct raft_event event = {.kind = RAFT_EVENT_STOP};
     driver_propose(driver);
     driver_ask(driver);
-    driver->stopping = true;
+    driver->group.is_stopping = true;
     snapshots_drop(&driver->snapshots);
     driver->stop_deadline_ns = clock_boot_ns() + DRIVER_STOP_WAIT_NS;
     driver_tell_gateways(driver);
