@@ -50,32 +50,31 @@ int cache_get(MDB_txn *txn, MDB_dbi cache, const struct scope *scope, struct sli
 }
 
 struct cache_walk {
-    uint64_t offset, now_ms;
+    uint64_t now_ms;
     value_visit_fn *visit;
+    cache_gone_fn *on_gone;
     void *arg;
 };
 
 static int cache_walk_visit(struct slice key, const MDB_val *stored, void *arg)
 {
-    struct cache_walk *walk = arg;
+    const struct cache_walk *walk = arg;
     struct cache_view view;
 
     int error = cache_view_of(stored, &view);
-    if (error != 0 || view.deadline_ms <= walk->now_ms)
+    if (error != 0)
         return error;
-    if (walk->offset > 0) {
-        walk->offset--;
-        return 0;
-    }
+    if (view.deadline_ms <= walk->now_ms)
+        return walk->on_gone(key, walk->arg) ? 0 : E_CLOSED;
     const struct value_view value = {.data = view.data};
     return walk->visit(key, &value, walk->arg) ? 0 : E_CLOSED;
 }
 
 int cache_scan(MDB_txn *txn, MDB_dbi cache, const struct scope *scope, struct slice prefix,
-               struct slice after, uint64_t offset, uint64_t now_ms, value_visit_fn *visit,
+               struct slice after, uint64_t now_ms, value_visit_fn *visit, cache_gone_fn *on_gone,
                void *arg)
 {
-    struct cache_walk walk = {.offset = offset, .now_ms = now_ms, .visit = visit, .arg = arg};
+    struct cache_walk walk = {.now_ms = now_ms, .visit = visit, .on_gone = on_gone, .arg = arg};
 
     return key_scan(txn, cache, scope, prefix, after, cache_walk_visit, &walk);
 }

@@ -32,10 +32,11 @@ struct cache_view { /* borrowed from the map until the transaction ends */
 int cache_get(MDB_txn *txn, MDB_dbi cache, const struct scope *scope, struct slice key,
               uint64_t now_ms, struct cache_view *out);
 
-/* As value_scan, over what is not gone as of now_ms; nothing else counts for the offset. The index
- * of what is visited is 0: entries have none. */
+/* As value_scan, over what is not gone as of now_ms. The index of what is visited is 0: entries
+ * have none. on_gone hears of what is gone and still there, and ends the walk by returning false. */
+typedef bool cache_gone_fn(struct slice key, void *arg);
 int cache_scan(MDB_txn *txn, MDB_dbi cache, const struct scope *scope, struct slice prefix,
-               struct slice after, uint64_t offset, uint64_t now_ms, value_visit_fn *visit,
+               struct slice after, uint64_t now_ms, value_visit_fn *visit, cache_gone_fn *on_gone,
                void *arg);
 
 struct queue_view {

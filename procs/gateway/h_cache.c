@@ -48,7 +48,7 @@ int cache_iterate(struct request *request, struct map *map, MDB_txn *txn)
     if (!page_begin(&page, request))
         return 0;
     int error = cache_scan(txn, map_database(map, MAP_CACHE), &request->who.scope, page.prefix,
-                           page.after, 0, now_ms, page_on_key, &page);
+                           page.after, now_ms, page_on_key, page_on_gone, &page);
     return page_end(&page, request, error);
 }
 

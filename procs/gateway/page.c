@@ -21,19 +21,46 @@ static int page_append_item(struct page *page, struct slice key, struct slice va
     return error != 0 ? error : buf_append_byte(page->out, '}');
 }
 
+static void page_note_last(struct page *page, struct slice key)
+{
+    memcpy(page->last, key.data, key.len);
+    page->last_len = key.len;
+}
+
+/* Whether the walk may go on to where the offset ends. */
+static bool page_may_pass(struct page *page)
+{
+    page->is_too_far = page->passed + page->gone > PAGE_PASSED_MAX;
+    return !page->is_too_far;
+}
+
+bool page_on_gone(struct slice key, void *arg)
+{
+    struct page *page = arg;
+    page->gone++;
+    if (page->passed < page->offset)
+        return page_may_pass(page);
+    if (page->gone < PAGE_GONE_MAX)
+        return true;
+    page_note_last(page, key);
+    page->has_more = true;
+    return false;
+}
+
 bool page_on_key(struct slice key, const struct value_view *value, void *arg)
 {
     struct page *page = arg;
-    if (page->passed < page->offset)
-        return ++page->passed <= PAGE_PASSED_MAX;
+    if (page->passed < page->offset) {
+        page->passed++;
+        return page_may_pass(page);
+    }
     size_t bytes = page->out->len + key.len + (page->with_values ? value->data.len : 0);
     if (page->count == page->limit || (page->count > 0 && bytes > PAGE_BYTES)) {
         page->has_more = true;
         return false;
     }
     page->error = page_append_item(page, key, value->data);
-    memcpy(page->last, key.data, key.len);
-    page->last_len = key.len;
+    page_note_last(page, key);
     page->count++;
     return page->error == 0;
 }
@@ -73,7 +100,7 @@ int page_end(struct page *page, struct request *request, int error)
     error = error != 0 ? error : page->error;
     if (error != 0)
         return error;
-    if (page->passed > PAGE_PASSED_MAX) {
+    if (page->is_too_far) {
         request_refuse(request, REPLY_BAD_REQUEST,
                        "'offset' passes over more than 1000000 keys: use 'after'");
         return 0;

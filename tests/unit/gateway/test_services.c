@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "ipc/command.h"
 #include "ipc/entry.h"
+#include "procs/gateway/page.h"
 #include "shm/volatile.h"
 #include "tests/unit/gateway/fake_node.h"
 
@@ -34,6 +35,23 @@ static void put_entry(const struct scope *scope, const char *key, const char *va
     MDB_val what = {CACHE_HEAD_BYTES + text.len, stored};
     cr_assert_eq(map_write_begin(fake.volatile_map, &txn), 0);
     cr_assert_eq(mdb_put(txn, map_database(fake.volatile_map, MAP_CACHE), &where, &what, 0), 0);
+    cr_assert_eq(map_write_commit(fake.volatile_map, fake.index), 0);
+}
+
+/* So many of them that are gone: "k0000000" and on. */
+static void put_gone(const struct scope *scope, unsigned count)
+{
+    uint8_t name[KEY_SCOPED_BYTES], stored[CACHE_HEAD_BYTES];
+    MDB_txn *txn;
+    bytes_put_u64(stored, cache_due(1, fake.index));
+    cr_assert_eq(map_write_begin(fake.volatile_map, &txn), 0);
+    for (unsigned i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%07u", i);
+        MDB_val where = {key_scoped(name, scope, slice_text(key)), name};
+        MDB_val what = {CACHE_HEAD_BYTES, stored};
+        cr_assert_eq(mdb_put(txn, map_database(fake.volatile_map, MAP_CACHE), &where, &what, 0), 0);
+    }
     cr_assert_eq(map_write_commit(fake.volatile_map, fake.index), 0);
 }
 
@@ -258,4 +276,34 @@ Test(services, a_node_is_ready_only_when_cacheq_is)
     fake.cacheq_is_behind = false;
     fake_reach_cacheq(&fake);
     expect_get("/readyz", NULL, 200, NULL);
+}
+
+static void expect_page(const char *query, const char *body)
+{
+    char target[128];
+    snprintf(target, sizeof(target), BASE "/cache/iterate/prefix?%s", query);
+    struct answer answer = client_call(&fake, "GET", target, fake_root(), NULL);
+    answer_expect(&answer, 200, NULL);
+    cr_assert_str_eq(answer.body, body);
+    answer_fini(&answer);
+}
+
+Test(services, a_page_passes_over_so_many_entries_that_are_gone_and_no_more)
+{
+    const struct scope scope = root_scope();
+    char last[32], query[64], page[96];
+    fake_start(&fake, NULL);
+    put_entry(&scope, "a", "v", now_ms() + 60000);
+    put_gone(&scope, PAGE_GONE_MAX + 5);
+    put_entry(&scope, "z", "v", now_ms() + 60000);
+    snprintf(last, sizeof(last), "k%07u", PAGE_GONE_MAX - 1);
+    snprintf(query, sizeof(query), "after=%s", last);
+    snprintf(page, sizeof(page), "{\"data\":[],\"next\":\"%s\"}", last);
+    expect_page("prefix=k", page);
+    expect_page(query, "{\"data\":[\"z\"]}");
+    snprintf(page, sizeof(page), "{\"data\":[\"a\"],\"next\":\"%s\"}", last);
+    expect_page("limit=1", page); /* full, and whether more follow is not known */
+    expect_page("", page);
+    expect_page("prefix=z", "{\"data\":[\"z\"]}");
+    expect_page("offset=2", "{\"data\":[]}"); /* an offset may cost more */
 }
