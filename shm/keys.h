@@ -13,7 +13,7 @@
  *   volatile.mdb
  *     meta, sessions, doomed as above; the rest see shm/volatile.h
  *   events.mdb
- *     meta, sessions
+ *     meta, sessions, doomed as above; the rest see shm/ring.h
  */
 #ifndef INSI_SHM_KEYS_H
 #define INSI_SHM_KEYS_H
@@ -41,6 +41,7 @@ enum map_database {
     MAP_WAITERS,
     MAP_WAITING,
     MAP_DELETED,
+    MAP_RING,
     MAP_DATABASE_COUNT
 };
 

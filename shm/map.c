@@ -54,7 +54,7 @@ static const struct {
     [MAP_SESSIONS] = {"sessions", MAP_IN_ALL},
     [MAP_VALUES_DB] = {"values", MAP_IN(MAP_VALUES)},
     [MAP_APIKEYS] = {"apikeys", MAP_IN(MAP_VALUES)},
-    [MAP_DOOMED] = {"doomed", MAP_IN(MAP_VALUES) | MAP_IN(MAP_VOLATILE)},
+    [MAP_DOOMED] = {"doomed", MAP_IN_ALL},
     [MAP_ATOMICS] = {"atomics", MAP_IN(MAP_VALUES)},
     [MAP_CACHE] = {"cache", MAP_IN(MAP_VOLATILE)},
     [MAP_DEADLINES] = {"deadlines", MAP_IN(MAP_VOLATILE)},
@@ -63,6 +63,7 @@ static const struct {
     [MAP_WAITERS] = {"waiters", MAP_IN(MAP_VOLATILE)},
     [MAP_WAITING] = {"waiting", MAP_IN(MAP_VOLATILE)},
     [MAP_DELETED] = {"deleted", MAP_IN(MAP_VOLATILE)},
+    [MAP_RING] = {"ring", MAP_IN(MAP_EVENTS)},
 };
 
 struct map {

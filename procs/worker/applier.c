@@ -275,16 +275,18 @@ static int applier_commit_open(struct applier *applier)
     return error;
 }
 
+int applier_touch(struct applier *applier)
+{
+    int error = applier->txn == NULL ? map_write_begin(applier->map, &applier->txn) : 0;
+
+    return error != 0 ? error : applier_commit_open(applier);
+}
+
 int applier_settle(struct applier *applier)
 {
-    if (applier->txn == NULL) {
-        if (applier->last_index == map_applied_index(applier->map))
-            return 0;
-        int error = map_write_begin(applier->map, &applier->txn);
-        if (error != 0)
-            return error;
-    }
-    return applier_commit_open(applier);
+    bool is_stored = applier->txn == NULL && applier->last_index == map_applied_index(applier->map);
+
+    return is_stored ? 0 : applier_touch(applier);
 }
 
 int applier_commit(struct applier *applier)

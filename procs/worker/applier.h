@@ -80,6 +80,8 @@ int applier_commit(struct applier *applier);
 
 /* Commits, and stores last_index in any case. */
 int applier_settle(struct applier *applier);
+/* Likewise, with a transaction of its own if there is nothing to store: the kind's store is called. */
+int applier_touch(struct applier *applier);
 
 /* The log that the state comes from; stored with the next transaction. */
 void applier_set_lineage(struct applier *applier, const uint8_t lineage[RAFT_LINEAGE_BYTES]);

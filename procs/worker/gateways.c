@@ -1,5 +1,6 @@
 /* gateways.c - the links to this node's gateways: results after each commit, those of before when a
- * gateway says who it is, and how far this worker is for those who wait for that. */
+ * gateway says who it is, and how far this worker is for those who wait for that. What else a
+ * gateway says is for the kind of worker. */
 #include <string.h>
 
 #include "base/check.h"
@@ -10,6 +11,11 @@
 
 #define REPLIES_FIRST 64
 #define DETAILS_KEEP_BYTES (64u << 10)
+
+static unsigned gateways_index(const struct worker_gateway *gateway)
+{
+    return (unsigned)(gateway - gateway->worker->gateways);
+}
 
 /* Where it is; session_count: it was not told. */
 static unsigned gateway_find_session(const struct worker_gateway *gateway, uint64_t session)
@@ -58,7 +64,7 @@ static void gateways_send_result(struct worker_gateway *gateway, const struct ms
     if (error != E_BUSY || gateway->drops_results)
         return;
     gateway->drops_results = true;
-    LOG_WARN("results_dropped", LOG_U64("gateway", (uint64_t)(gateway - gateway->worker->gateways)),
+    LOG_WARN("results_dropped", LOG_U64("gateway", gateways_index(gateway)),
              LOG_U64("queued_bytes", link_queued_bytes(gateway->link)));
 }
 
@@ -177,16 +183,36 @@ static void gateways_begin_anew(struct worker_gateway *gateway)
 
 static void gateways_on_up(void *arg, const struct link_peer *peer)
 {
+    struct worker_gateway *gateway = arg;
+    struct worker *worker = gateway->worker;
+
     (void)peer;
-    gateways_begin_anew(arg);
+    gateways_begin_anew(gateway);
+    if (worker->kind->gateway_up != NULL)
+        worker->kind->gateway_up(worker->kind->arg, worker, gateways_index(gateway));
 }
 
 static void gateways_on_down(void *arg)
 {
     struct worker_gateway *gateway = arg;
+    struct worker *worker = gateway->worker;
 
     gateways_begin_anew(gateway);
-    worker_sweep(gateway->worker); /* it may have died within a read */
+    if (worker->kind->gateway_down != NULL)
+        worker->kind->gateway_down(worker->kind->arg, worker, gateways_index(gateway));
+    worker_sweep(worker); /* it may have died within a read */
+}
+
+static void gateways_on_other(struct worker_gateway *gateway, enum msg type, struct unpack *body)
+{
+    struct worker *worker = gateway->worker;
+
+    if (worker->kind->gateway_message == NULL) {
+        unpack_refuse(body);
+        return;
+    }
+    worker_commit(worker);
+    worker->kind->gateway_message(worker->kind->arg, worker, gateways_index(gateway), type, body);
 }
 
 static void gateways_on_session(struct worker_gateway *gateway, struct unpack *body)
@@ -250,7 +276,7 @@ static void gateways_on_message(void *arg, enum msg type, struct unpack *body)
         gateways_on_wait_applied(arg, body);
         break;
     default:
-        unpack_refuse(body);
+        gateways_on_other(arg, type, body);
     }
 }
 
@@ -281,6 +307,12 @@ int gateways_open(struct worker *worker)
             error = link_attach(gateway->link, worker->loop);
     }
     return error;
+}
+
+struct link *worker_gateway_link(struct worker *worker, unsigned gateway)
+{
+    CHECK(gateway < worker->gateway_count);
+    return worker->gateways[gateway].link;
 }
 
 bool gateways_are_idle(struct worker *worker)

@@ -204,7 +204,50 @@ void worker_apply(struct worker *worker, const struct msg_apply *entry)
 
 static void worker_on_turn_end(void *arg)
 {
-    worker_commit(arg);
+    struct worker *worker = arg;
+
+    worker_commit(worker);
+    if (worker->kind->turn_ended != NULL)
+        worker->kind->turn_ended(worker->kind->arg, worker);
+}
+
+/* ---- what a kind may ask for ---- */
+
+MDB_txn *worker_read_begin(struct worker *worker)
+{
+    MDB_txn *txn;
+
+    CHECK(worker->applier.txn == NULL);
+    int error = map_write_begin(worker->map, &txn);
+    if (error != 0)
+        worker_fail(worker, "read", error);
+    return txn;
+}
+
+void worker_read_end(struct worker *worker)
+{
+    map_write_abort(worker->map);
+}
+
+bool worker_keep_house(struct worker *worker)
+{
+    worker_commit(worker);
+    if (!worker_may_write(worker, 0))
+        return false;
+    int error = applier_touch(&worker->applier);
+    if (error != 0)
+        worker_fail(worker, "housekeeping", error);
+    return true;
+}
+
+uint64_t worker_applied_index(const struct worker *worker)
+{
+    return worker->applier.last_index;
+}
+
+struct loop *worker_loop(struct worker *worker)
+{
+    return worker->loop;
 }
 
 /* ---- another state ---- */
@@ -315,6 +358,14 @@ static void worker_open_links(struct worker *worker)
     }
 }
 
+static void worker_configure(void *arg)
+{
+    struct worker *worker = arg;
+
+    if (worker->kind->configured != NULL)
+        worker->kind->configured(worker->kind->arg, &worker->skel.config);
+}
+
 void worker_run(const struct worker_kind *kind, int argc, char **argv)
 {
     struct worker *worker = mem_alloc(sizeof(*worker));
@@ -322,16 +373,14 @@ void worker_run(const struct worker_kind *kind, int argc, char **argv)
     worker->kind = kind;
     skel_start(&worker->skel, kind->proc, argc, argv);
     worker->folder = (const char *)&worker->skel.paths + kind->folder;
-    skel_set_hooks(&worker->skel, &(struct skel_hooks){.on_stop = worker_on_stop, .arg = worker});
+    skel_set_hooks(&worker->skel, &(struct skel_hooks){.on_stop = worker_on_stop,
+                                                       .on_reload = worker_configure,
+                                                       .arg = worker});
+    worker_configure(worker);
     worker_open_state(worker);
     worker_open_links(worker);
     skel_attach(&worker->skel, worker->loop);
     skel_ready(&worker->skel);
     loop_run(worker->loop);
     CHECK(false); /* a worker ends in one of the ways above */
-}
-
-struct loop *worker_loop(struct worker *worker)
-{
-    return worker->loop;
 }

@@ -14,10 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/config.h"
 #include "base/path.h"
 #include "base/proc.h"
 #include "ipc/command.h"
-#include "ipc/loop.h"
+#include "ipc/link.h"
 #include "shm/map.h"
 
 struct worker;
@@ -64,6 +65,17 @@ struct worker_kind {
      * the stream: what was proposed before may be lost). May be NULL. */
     void (*committed)(void *arg, struct worker *worker);
     void (*role_changed)(void *arg, struct worker *worker);
+    /* Before the map is opened, and when the configuration was reloaded. May be NULL. */
+    void (*configured)(void *arg, const struct config *config);
+    /* Before the turn's messages leave; what came in it is committed. May be NULL. */
+    void (*turn_ended)(void *arg, struct worker *worker);
+    /* A kind with a conversation of its own with gateways, by their index: their links come and go,
+     * and what is not the library's message is handed on, to be consumed to its end or refused
+     * (ipc/link.h). What came before it is committed. All three or none. */
+    void (*gateway_up)(void *arg, struct worker *worker, unsigned gateway);
+    void (*gateway_down)(void *arg, struct worker *worker, unsigned gateway);
+    void (*gateway_message)(void *arg, struct worker *worker, unsigned gateway, enum msg type,
+                            struct unpack *body);
     void *arg;
 };
 
@@ -79,5 +91,21 @@ int worker_propose_to_all(struct worker *worker, struct slice command);
 bool worker_is_leader(const struct worker *worker); /* as far as this node's raft has said */
 uint64_t worker_cluster_time_ms(const struct worker *worker); /* now */
 struct loop *worker_loop(struct worker *worker);
+struct link *worker_gateway_link(struct worker *worker, unsigned gateway);
+
+/* All entries up to it have been applied. */
+uint64_t worker_applied_index(const struct worker *worker);
+
+/* Reading what was committed, from a hook in which no transaction is open: committed, turn_ended
+ * and those of gateways. What was read is borrowed until the end. Failing ends the process. */
+MDB_txn *worker_read_begin(struct worker *worker);
+void worker_read_end(struct worker *worker);
+
+/* A transaction without an entry, for which store is called: housekeeping that is no part of the
+ * replicated state. From turn_ended. False: there is no room for it now. */
+bool worker_keep_house(struct worker *worker);
+
+/* After a failed call on the map; E_CORRUPT throws it away. */
+_Noreturn void worker_fail(struct worker *worker, const char *what, int error);
 
 #endif

@@ -111,8 +111,6 @@ void worker_check_written(struct worker *worker);
  * something is applied, never how. */
 bool worker_may_write(const struct worker *worker, uint64_t bytes);
 void worker_sweep(struct worker *worker); /* gives back the slots of readers that died */
-/* After a failed call on the map; E_CORRUPT throws it away. */
-_Noreturn void worker_fail(struct worker *worker, const char *what, int error);
 /* Raft's verdict, or our own: the state is not of this log. Throws it away. */
 _Noreturn void worker_rebuild(struct worker *worker, const char *reason);
 
