@@ -108,7 +108,8 @@ struct child_limits {
     uint64_t operator_ms;     /* lived so long and ended as asked: an operator's restart */
 };
 
-/* What insid uses. The rounds of a stop, each with its kill, fit into ten seconds. */
+/* What insid uses; the environment variable INSI_TEST_HANG_MS replaces answer_ms, in tests. The
+ * rounds of a stop, each with its kill, fit into ten seconds. */
 extern const struct child_limits children_limits;
 
 /* How long a worker may stay in a state; 0: as long as it likes. */

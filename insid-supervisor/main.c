@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -62,6 +63,17 @@ static void main_warn_of_readers(const char *config)
                  LOG_STR("advice", "it holds secrets: chmod 600"));
 }
 
+/* Of a node under test: its workers may be stopped for as long as the test likes. */
+static struct child_limits main_limits(void)
+{
+    struct child_limits limits = children_limits;
+    const char *text = getenv("INSI_TEST_HANG_MS");
+    unsigned long long hang_ms = text ? strtoull(text, NULL, 10) : 0;
+    if (hang_ms > 0)
+        limits.answer_ms = hang_ms;
+    return limits;
+}
+
 static int main_supervise_once(struct config_file *file, const char *id, const char *workers)
 {
     struct node node;
@@ -70,8 +82,9 @@ static int main_supervise_once(struct config_file *file, const char *id, const c
     supervise_hold_signals();
     if (node_prepare(&node) != 0)
         return MAIN_FAILED;
+    const struct child_limits limits = main_limits();
     const struct supervise_options options = {
-        .node = &node, .file = file, .workers = workers, .limits = &children_limits};
+        .node = &node, .file = file, .workers = workers, .limits = &limits};
     int status = supervise_node(&options);
     node_release(&node);
     return status;

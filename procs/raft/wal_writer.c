@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/token.h"
 #include "procs/raft/wal_meta.h"
@@ -180,6 +181,7 @@ static void wal_writer_mark(struct wal *wal)
  * is still there, behind it nothing of it is. */
 static void wal_writer_reset(struct wal *wal)
 {
+    FAILPOINT("log_reset");
     wal_begin_segment(wal);
     pthread_mutex_lock(&wal->mutex);
     uint64_t index = wal->reset.index;

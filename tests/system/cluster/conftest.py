@@ -8,14 +8,14 @@ from harness.network import Unavailable
 
 @pytest.fixture
 def make_three(make_cluster):
-    """make_three(**options): three nodes that agree on a leader."""
+    """make_three(**options): three nodes that agree on a leader. environment: of all of them."""
 
-    def make(**options):
+    def make(environment=None, **options):
         try:
             cluster = make_cluster(3, **options)
         except Unavailable as reason:
             pytest.skip(f"needs a network of its own (root): {reason}")
-        cluster.start()
+        cluster.start(environment=environment)
         cluster.wait_leader()
         return cluster
 

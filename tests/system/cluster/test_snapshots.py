@@ -136,7 +136,8 @@ def test_a_wiped_node_comes_back_into_a_cluster_whose_log_was_cut(three):
 
 
 def commit_index(cluster, node):
-    return cluster.status(node)["node"]["commit_index"]
+    status = until(lambda: cluster.status(node), f"{node.id} knows the cluster", 30, 0.05)
+    return status["node"]["commit_index"]
 
 
 @pytest.fixture
@@ -169,34 +170,32 @@ def test_a_follower_that_was_cut_off_installs_one_while_it_serves(networked):
     assert set(readers.statuses) == {200} and readers.drops == 0, readers.statuses
 
 
-def test_a_worker_that_catches_up_while_the_log_begins_anew_is_sent_to_load(networked):
+def test_a_worker_that_catches_up_while_the_log_begins_anew_is_sent_to_load(make_three, tmp_path):
     """It has so much to do that it was not sent all of the old log yet, and goes on at the wrong
     moment."""
+    held = tmp_path / "held"
+    environment = {"INSI_TEST_FAIL": f"log_reset:hold:{held}", "INSI_TEST_HANG_MS": "600000"}
+    networked = make_three(environment, network=True, **SMALL)
     token = networked.create_key("tenant")
-    follower = networked.followers(networked.wait_leader())[0]
-    follower.stop()
-    mark = networked.scratch.file("stopped")
-    follower.start(environment={"INSI_TEST_FAIL": f"install_begun:stop:{mark}"})
-    networked.wait_equal()
-    storage, _ = follower.signal_worker("storage", signal.SIGSTOP)
     leader = networked.wait_leader()
-    write(networked, token, leader, 100, "small", "")  # is in storage's socket as a whole
-    write(networked, token, leader, 1300, "large", LARGE)
-    known = commit_index(networked, follower)
-    networked.network.isolate(networked.number(follower))
-    outrun(networked, token, follower, known=known + 50)
+    follower = networked.followers(leader)[0]
+    networked.wait_equal()
+    storage, position = follower.signal_worker("storage", signal.SIGSTOP)
+    write(networked, token, leader, 1200, "large", LARGE)  # more than its raft sends it unapplied
+    known = commit_index(networked, leader)
+    until(lambda: commit_index(networked, follower) >= known, "its raft has all of that", 60)
+    networked.network.hang_up(networked.number(follower))
+    outrun(networked, token, follower, known=known + 10)
     networked.network.heal()
-    until(lambda: os.path.exists(mark), "the log is to begin anew", 30, 0.01)
+    until(held.exists, "its log is being begun anew", 60)
+    assert not follower.log.find("worker_sent_to_load", position)
     storage.signal(signal.SIGCONT)
-    client = follower.client(token)
-    until(
-        lambda: client.get("small000050", consistency="stale").status == 200,
-        "it applies what it had been sent",
-    )
-    client.close()
-    follower.signal_worker("raft", signal.SIGCONT)
+    follower.log.wait_for("worker_sent_to_load", position, 60, worker="storage")
+    for too_late in ("snapshot_installed", "worker_gone", "child_exited"):
+        assert not follower.log.find(too_late, position)
+    held.write_text("go on")
+    follower.log.wait_for("snapshot_installed", position, 60)
     wait_caught_up(networked, token)
-    assert follower.log.find("snapshot_installed")
 
 
 def test_connections_reset_while_one_is_sent_cost_no_more_than_a_moment(networked):

@@ -118,6 +118,13 @@ class Network:
         """One node against all others."""
         self.part([number], [other for other in range(len(self.nodes)) if other != number])
 
+    def hang_up(self, number):
+        """The same, and its connections end at once: what was on its way to it never arrives, as it
+        would when an isolation ends."""
+        for source, target in self._links():
+            if number in (source, target):
+                self._refuse(source, target, *NO_RST, "reject", "with", "tcp", "reset")
+
     def lose(self, percent):
         """So many packets in a hundred are lost, on every link."""
         for source, target in self._links():

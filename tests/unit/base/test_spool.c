@@ -192,6 +192,31 @@ Test(failpoint, one_process_is_struck_at_the_place_that_was_named_and_only_once)
     cr_assert_neq(access(path, F_OK), 0);
 }
 
+Test(failpoint, who_is_held_goes_on_when_the_file_is_written_to)
+{
+    char variable[128], file[96];
+    int status;
+    snprintf(file, sizeof(file), "%s/held", folder);
+    snprintf(variable, sizeof(variable), "first:hold:%s", file);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setenv("INSI_TEST_FAIL", variable, 1);
+        FAILPOINT("first");
+        FAILPOINT("first"); /* once */
+        _exit(0);
+    }
+    while (access(file, F_OK) != 0)
+        usleep(1000);
+    usleep(50000);
+    cr_assert_eq(waitpid(pid, &status, WNOHANG), 0, "it stays");
+    FILE *out = fopen(file, "we");
+    cr_assert_not_null(out);
+    fputs("go on", out);
+    cr_assert_eq(fclose(out), 0);
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 Test(failpoint, what_names_no_place_does_nothing)
 {
     cr_assert_eq(pass_in_a_process(""), 0);
