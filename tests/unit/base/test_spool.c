@@ -96,6 +96,54 @@ Test(spool, a_file_holds_what_was_written_in_pieces_of_any_size)
     free(bytes);
 }
 
+/* Only the least is said: a busy machine takes longer. */
+Test(spool, a_file_written_with_rests_takes_that_much_longer_and_holds_the_same)
+{
+    enum { STEPS = 6, REST = 3, PIECES = 4 };
+    size_t piece = SPOOL_STEP_BYTES / PIECES, len = STEPS * SPOOL_STEP_BYTES + 13;
+    uint8_t *bytes = noise(len);
+    const struct spool_options options = {.path = path, .rest = REST};
+    struct spool spool;
+    uint64_t step_ns = 0, due_ns = 0, took_ns = 0;
+    cr_assert_eq(spool_open(&spool, &options), 0);
+    for (size_t at = 0; at < len; at += piece) {
+        uint64_t start_ns = clock_boot_ns();
+        usleep(3000); /* what its user does between two writes is part of the step */
+        step_ns += clock_boot_ns() - start_ns;
+        start_ns = clock_boot_ns();
+        cr_assert_eq(spool_write(&spool, bytes + at, len - at < piece ? len - at : piece), 0);
+        took_ns += clock_boot_ns() - start_ns;
+        cr_assert_lt(spool.end - spool.finished, SPOOL_STEP_BYTES);
+        if (spool.end % SPOOL_STEP_BYTES != 0)
+            continue;
+        cr_assert_eq(spool.finished, spool.end, "a step is on the disk before the rest");
+        due_ns += step_ns * REST < SPOOL_REST_MAX_NS ? step_ns * REST : SPOOL_REST_MAX_NS;
+        step_ns = 0;
+    }
+    cr_assert_geq(took_ns, due_ns);
+    cr_assert_geq(due_ns, STEPS * REST * PIECES * 3000000ull);
+    cr_assert_eq(spool_sync(&spool), 0);
+    spool_close(&spool);
+    expect_file(bytes, len);
+    free(bytes);
+}
+
+Test(spool, a_rest_has_an_end)
+{
+    const struct spool_options options = {.path = path, .rest = 10000000};
+    struct spool spool;
+    uint8_t *bytes = noise(SPOOL_STEP_BYTES);
+    cr_assert_eq(spool_open(&spool, &options), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t start_ns = clock_boot_ns();
+        usleep(1000); /* of this alone it would rest for hours */
+        cr_assert_eq(spool_write(&spool, bytes, SPOOL_STEP_BYTES), 0);
+        cr_assert_geq(clock_boot_ns() - start_ns, SPOOL_REST_MAX_NS);
+    }
+    spool_close(&spool);
+    free(bytes);
+}
+
 Test(spool, a_file_goes_on_where_it_ended_when_asked_to_and_is_refused_else)
 {
     struct spool_options options = {.path = path};
