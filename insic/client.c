@@ -13,7 +13,6 @@
 #include "insic/print.h"
 #include "insic/url.h"
 
-#define CLIENT_API "/db/api/v1"
 #define CLIENT_BODY_BYTES_MAX (512u << 20)
 #define CLIENT_QUERY_BYTES_MAX (1u << 20)
 
@@ -146,14 +145,19 @@ static int client_report_refusal(const struct call *call, const struct http_answ
     return client_code_of(answer, type);
 }
 
+static bool client_is_write(const struct call *call)
+{
+    return call->body || call->text;
+}
+
 /* An answer that no INSI server gives. A write may have passed through to one all the same. */
 static int client_report_stranger(const struct call *call, const struct target *target,
                                   const struct http_answer *answer)
 {
-    print_error(
-        "Error", "HTTP %ld from %s is no answer of an INSI server%s.", answer->status, target->url,
-        call->body && answer->status >= 500 ? "; the write may or may not have happened" : "");
-    return call->body && answer->status >= 500 ? E_OUTCOME_UNKNOWN : E_IO;
+    bool unknown = client_is_write(call) && answer->status >= 500;
+    print_error("Error", "HTTP %ld from %s is no answer of an INSI server%s.", answer->status,
+                target->url, unknown ? "; the write may or may not have happened" : "");
+    return unknown ? E_OUTCOME_UNKNOWN : E_IO;
 }
 
 static int client_take_answer(struct client *client, const struct call *call,
@@ -178,6 +182,15 @@ static int client_take_answer(struct client *client, const struct call *call,
     return error;
 }
 
+int client_report_answer(struct client *client, const struct client_attempt *attempt)
+{
+    const struct call call = {0};
+    json_t *json = NULL;
+    int error = client_take_answer(client, &call, attempt->target, &attempt->answer, &json);
+    json_decref(json);
+    return error ? error : client_refuse_answer();
+}
+
 int client_refuse_answer(void)
 {
     print_error("Error", "the server's answer lacks what was asked for.");
@@ -186,14 +199,8 @@ int client_refuse_answer(void)
 
 /* ---- one call, several servers ---- */
 
-struct attempt { /* at one server */
-    const struct target *target;
-    struct http_answer answer;
-    int error;
-};
-
 /* Nobody was asked with success: one server on one line, several below each other. */
-static int client_report_unreachable(const struct attempt *attempts, unsigned count)
+int client_report_unreachable(const struct client_attempt *attempts, unsigned count)
 {
     if (count == 1) {
         print_error("Error", "%s does not answer: %s.", attempts[0].target->name,
@@ -206,7 +213,7 @@ static int client_report_unreachable(const struct attempt *attempts, unsigned co
     return attempts[count - 1].error;
 }
 
-static int client_report_unknown(const struct attempt *attempt)
+static int client_report_unknown(const struct client_attempt *attempt)
 {
     print_error("Error",
                 "%s was lost after the request was sent: %s. The write may or may not have "
@@ -217,7 +224,7 @@ static int client_report_unknown(const struct attempt *attempt)
 
 /* Each server gets its share of what is left of the time; a write that was sent gets all of it. */
 static void client_try(struct client *client, const struct call *call, const struct buf *body,
-                       uint64_t deadline_ms, struct attempt *attempt, unsigned left)
+                       uint64_t deadline_ms, struct client_attempt *attempt, unsigned left)
 {
     uint64_t now_ms = clock_boot_ms();
     uint64_t rest_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 1;
@@ -237,15 +244,15 @@ static void client_try(struct client *client, const struct call *call, const str
 
 /* Asks the servers in turn. What counts is the last attempt, or the last one that was answered. */
 static unsigned client_try_all(struct client *client, const struct call *call,
-                               const struct buf *body, struct attempt *attempts,
-                               const struct attempt **out_counts)
+                               const struct buf *body, struct client_attempt *attempts,
+                               const struct client_attempt **out_counts)
 {
     unsigned count = client->targets.count, made = 0;
     uint64_t deadline_ms = clock_boot_ms() + client->options->timeout_ms + call->hold_ms;
     *out_counts = NULL;
     while (made < count) {
         unsigned index = (client->first + made) % count;
-        struct attempt *attempt = &attempts[made];
+        struct client_attempt *attempt = &attempts[made];
         attempt->target = &client->targets.list[index];
         client_try(client, call, body, deadline_ms, attempt, count - made);
         made++;
@@ -275,13 +282,14 @@ static void client_encode(struct buf *out, json_t *body)
 int client_call(struct client *client, const struct call *call, json_t **out)
 {
     struct buf body;
-    struct attempt attempts[LIMIT_NODES];
-    const struct attempt *counts;
+    struct client_attempt attempts[LIMIT_NODES];
+    const struct client_attempt *counts;
     int error;
     buf_init(&body, CLIENT_BODY_BYTES_MAX);
     if (call->body)
         client_encode(&body, call->body);
-    unsigned made = client_try_all(client, call, call->body ? &body : NULL, attempts, &counts);
+    unsigned made =
+        client_try_all(client, call, call->body ? &body : call->text, attempts, &counts);
     CHECK(made > 0);
     if (!counts)
         error = client_report_unreachable(attempts, made);

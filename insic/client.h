@@ -15,6 +15,8 @@
 #include "insic/options.h"
 #include "insic/target.h"
 
+#define CLIENT_API "/db/api/v1" /* every path begins with it */
+
 struct client {
     const struct options *options;
     struct config config; /* all zero without one */
@@ -34,13 +36,14 @@ void client_close(struct client *client);
 void client_prefer(struct client *client, const char *id);
 
 struct call {
-    const char *path;     /* "/get" */
-    const char *query;    /* "?key=a"; NULL: none */
-    json_t *body;         /* of a POST, taken over and freed; NULL: a GET */
-    const char *token;    /* NULL: the client's */
-    const char *missing;  /* what 404 NOT_FOUND means; NULL: the server's message */
-    const char *conflict; /* what 409 CONFLICT means; NULL: the server's message */
-    uint64_t hold_ms;     /* the server may hold the request so long, beyond --timeout */
+    const char *path;       /* "/get" */
+    const char *query;      /* "?key=a"; NULL: none */
+    json_t *body;           /* of a POST, taken over and freed; NULL: see text */
+    const struct buf *text; /* of a POST, JSON as it is to be sent; NULL too: a GET */
+    const char *token;      /* NULL: the client's */
+    const char *missing;    /* what 404 NOT_FOUND means; NULL: the server's message */
+    const char *conflict;   /* what 409 CONFLICT means; NULL: the server's message */
+    uint64_t hold_ms;       /* the server may hold the request so long, beyond --timeout */
 };
 
 /* 0 with the answer (*out, to be decref'ed). Otherwise the error was reported: E_NOT_FOUND,
@@ -59,6 +62,19 @@ int client_call_member(struct client *client, const struct call *call, const cha
 /* A GET of what belongs to a key ("?key=..."), which prints a member of the answer. */
 int client_get_member(struct client *client, const struct call *call, const char *key,
                       const char *member, json_type type);
+
+/* For what is more than a call: an attempt at one server. */
+struct client_attempt {
+    const struct target *target;
+    struct http_answer answer;
+    int error;
+};
+
+/* Reports that no server answers; the last error. */
+int client_report_unreachable(const struct client_attempt *attempts, unsigned count);
+
+/* Reports what a server said instead of what was hoped for; a code as of client_call. */
+int client_report_answer(struct client *client, const struct client_attempt *attempt);
 
 /* Reports an answer that lacks what the API promises; E_IO. */
 int client_refuse_answer(void);

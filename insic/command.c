@@ -66,6 +66,15 @@ const struct command command_table[] = {
      command_queue_length},
     {"queue peek", "<key>", 1, 1, COMMAND_NEEDS_TOKEN, "print a queue's first item, and leave it",
      command_queue_peek},
+    {"publish", "<topic> <data> [--json]", 2, 3, COMMAND_NEEDS_TOKEN,
+     "send an event to the subscribers of a topic\n"
+     "The data are a string; with --json they are JSON.",
+     command_publish},
+    {"subscribe", "<topic> [--after N]", 1, 3, COMMAND_NEEDS_TOKEN,
+     "print the events of a topic as they come\n"
+     "A topic that ends in '*' stands for all that begin so. With --after the events behind that\n"
+     "index that are still kept come first. Until Ctrl-C; goes on at another node by itself.",
+     command_subscribe},
     {"ping", "", 0, 0, COMMAND_NEEDS_TOKEN, "ask a node who it is", command_ping},
     {"api add", "<name>", 1, 1, COMMAND_NEEDS_ROOT,
      "make an API key with a key space of its own\n"

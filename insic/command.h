@@ -64,6 +64,8 @@ int command_queue_pop(struct client *client, char *const *arguments, unsigned co
 int command_queue_delete(struct client *client, char *const *arguments, unsigned count);
 int command_queue_length(struct client *client, char *const *arguments, unsigned count);
 int command_queue_peek(struct client *client, char *const *arguments, unsigned count);
+int command_publish(struct client *client, char *const *arguments, unsigned count);
+int command_subscribe(struct client *client, char *const *arguments, unsigned count);
 int command_ping(struct client *client, char *const *arguments, unsigned count);
 int command_api_add(struct client *client, char *const *arguments, unsigned count);
 int command_api_delete(struct client *client, char *const *arguments, unsigned count);

@@ -1,4 +1,4 @@
-/* http.h - one request to one server, on libcurl.
+/* http.h - one request to one server, on libcurl; its answer at once, or as a stream.
  *
  * HTTP/1.1, with or without TLS, never through a proxy (the environment's proxy variables are not
  * looked at: most nodes are local, and a token belongs to nobody in between) and never following a
@@ -30,10 +30,11 @@ struct http_request {
     const char *path;  /* behind the target's URL: "/db/api/v1/get" */
     const char *query; /* "?key=a", or "" */
     const char *token;
-    const struct buf *body; /* of a POST; NULL: a GET */
-    uint64_t timeout_ms;    /* for all of it */
-    uint64_t connect_ms;    /* for the connection alone */
-    uint64_t stall_ms;      /* give up when nothing moves so long; 0: never. In whole seconds */
+    const struct buf *body;    /* of a POST; NULL: a GET */
+    const char *last_event_id; /* up to where a stream was received; NULL: not said */
+    uint64_t timeout_ms;       /* for all of it; of a stream, until it begins */
+    uint64_t connect_ms;       /* for the connection alone */
+    uint64_t stall_ms;         /* give up when nothing moves so long; 0: never. In whole seconds */
 };
 
 struct http_answer {
@@ -46,6 +47,19 @@ struct http_answer {
 /* 0 with an answer of any status; else E_TIMEOUT, E_PEER_DOWN or E_TOO_LARGE, with the reason in
  * the answer. http_answer_fini frees in every case. */
 int http_send(struct http *http, const struct http_request *request, struct http_answer *answer);
+
+struct http_stream { /* takes what comes; what it returns, if not 0, ends the stream */
+    int (*on_bytes)(void *arg, struct slice bytes); /* first without any: the stream has begun */
+    void *arg;
+    uint64_t silence_ms; /* the server is gone when nothing came for so long */
+};
+
+/* The same for an answer that does not end: status 200 and text/event-stream. Any other one comes as
+ * from http_send, with 0. A stream always ends with a code: E_PEER_DOWN (also when the server ended
+ * it in order) or E_TIMEOUT with the reason in the answer, E_CLOSED when nobody reads stdout any
+ * more, or what on_bytes returned. */
+int http_stream(struct http *http, const struct http_request *request,
+                const struct http_stream *stream, struct http_answer *answer);
 void http_answer_fini(struct http_answer *answer);
 
 #endif

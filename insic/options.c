@@ -1,6 +1,7 @@
 /* options.c - flags and words of the command line. */
 #include "insic/options.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,7 +130,7 @@ static int options_take(struct options *options, const struct flag *flag, const 
 int options_parse(struct options *options, int argc, char **argv)
 {
     bool flags = true; /* no "--" yet */
-    *options = (struct options){.timeout_ms = OPTIONS_TIMEOUT_MS};
+    *options = (struct options){.timeout_ms = OPTIONS_TIMEOUT_MS, .plain_from = UINT_MAX};
     options->words = mem_alloc(((unsigned)argc + 1) * sizeof(char *));
     for (int i = 1; i < argc; i++) {
         const char *value = NULL;
@@ -141,6 +142,7 @@ int options_parse(struct options *options, int argc, char **argv)
                 return error;
         } else if (flags && strcmp(argv[i], "--") == 0) {
             flags = false;
+            options->plain_from = options->word_count;
         } else if (flags && command_follows && argv[i][0] == '-') {
             return options_refuse("unknown flag", argv[i]);
         } else {

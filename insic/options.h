@@ -26,6 +26,7 @@ struct options {
     uint64_t timeout_ms;
     char **words; /* command and arguments, flags taken out; point into argv */
     unsigned word_count;
+    unsigned plain_from; /* words from this one on stood behind "--": they are no flags */
 };
 
 /* 0, or E_USAGE after saying on stderr what is wrong and what would be right. options_fini frees in

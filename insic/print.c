@@ -158,9 +158,7 @@ bool print_failed(void)
     return ferror(stdout);
 }
 
-/* Did stdout fail because nobody reads it any more? That is the reader's choice, not an error to
- * tell. */
-static bool print_reader_is_gone(void)
+bool print_reader_is_gone(void)
 {
     struct pollfd poll_fd = {.fd = STDOUT_FILENO};
     return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & POLLERR);
@@ -172,8 +170,9 @@ int print_finish(void)
     errno = 0;
     if (fflush(stdout) == 0 && !failed)
         return 0;
-    if (!print_reader_is_gone())
+    if (!print_reader_is_gone()) /* that is the reader's choice, not an error to tell */
         print_error("Error", "cannot write to stdout%s%s.", errno ? ": " : "",
                     errno ? strerror(errno) : "");
+    clearerr(stdout);
     return E_IO;
 }

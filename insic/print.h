@@ -36,10 +36,14 @@ void print_members(FILE *out, const json_t *object);
 void print_table(FILE *out, const json_t *rows, const char *const *members,
                  const char *const *titles);
 
+/* Is stdout a pipe or socket that nobody reads any more? */
+bool print_reader_is_gone(void);
+
 /* Has stdout failed? Worth asking before more is fetched. */
 bool print_failed(void);
 
-/* Flushes stdout. 0, or E_IO after saying so on stderr (silently for a reader that is gone). */
+/* Flushes stdout. 0, or E_IO after saying so on stderr (silently for a reader that is gone), once:
+ * then what failed is forgotten. */
 int print_finish(void);
 
 #endif

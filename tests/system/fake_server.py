@@ -47,6 +47,7 @@ class Answer:
     drop: bool = False  # close the connection instead
     cut: bool = False  # close it in the middle of the body
     hang: bool = False  # say nothing until the test is over
+    pieces: tuple = ()  # of a stream instead of a body: bytes, functions to call in between, HOLD
 
 
 def answer(status=200, /, **members):
@@ -58,6 +59,12 @@ def refusal(status, error_type, message="no"):
 
 
 NO_LEADER = refusal(503, "NO_LEADER", "no leader is known")
+def stream(*pieces, cut=False):
+    """Server-Sent Events. It ends behind the last piece, in order or cut off."""
+    return Answer(pieces=pieces, cut=cut, headers={"Content-Type": "text/event-stream"})
+
+
+HOLD = object()  # a piece: nothing more comes until the test is over
 DROP = Answer(drop=True)
 HANG = Answer(hang=True)
 
@@ -86,6 +93,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
+        if reply.pieces:
+            return self._stream(reply)
         self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
         if reply.cut:
@@ -93,6 +102,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.wfile.write(reply.body)
+
+    def _stream(self, reply):
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.close_connection = True
+        for piece in reply.pieces:
+            if piece is HOLD:
+                self.server.owner.over.wait(60)
+                return
+            if callable(piece):
+                piece()
+            else:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        if not reply.cut:
+            self.wfile.write(b"0\r\n\r\n")
 
     do_GET = do_POST = _serve
 

@@ -46,12 +46,12 @@ static unsigned count_of(const char *text, char what)
     return count;
 }
 
-/* "[--flag value]" is two words. */
-static unsigned count_of_flags(const char *text)
+/* "[--flag value]" is two words, "[--flag]" one. */
+static unsigned count_of_flag_values(const char *text)
 {
     unsigned count = 0;
     for (; (text = strstr(text, "[--")) != NULL; text++)
-        count++;
+        count += text[strcspn(text, " ]")] == ' ';
     return count;
 }
 
@@ -61,7 +61,7 @@ Test(command, the_table_counts_what_its_usage_shows)
         cr_expect_eq(command->least, count_of(command->arguments, '<'), "%s", command->name);
         cr_expect_eq(command->most,
                      command->least + count_of(command->arguments, '[') +
-                         count_of_flags(command->arguments),
+                         count_of_flag_values(command->arguments),
                      "%s", command->name);
         cr_expect_leq(count_of(command->name, ' '), 1, "%s", command->name);
         cr_expect(islower((unsigned char)command->help[0]), "%s", command->name);
