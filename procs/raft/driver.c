@@ -188,7 +188,7 @@ static void driver_carry_out(struct driver *driver, const struct raft_update *up
                             update->reads[i].index);
     driver_tell_role(driver, update);
     driver->may_stop = update->may_stop;
-    driver->is_transferring &= update->transfer == RAFT_TRANSFER_NONE;
+    driver->group.is_transferring &= update->transfer == RAFT_TRANSFER_NONE;
     if (driver->is_yielding && update->may_stop) {
         driver->is_yielding = false;
         skel_yielded(driver->skel);

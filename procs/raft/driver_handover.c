@@ -45,8 +45,9 @@ static bool driver_has_lived(struct driver *driver, uint64_t id)
     return life->id == id && clock_boot_ns() >= life->since_ns + grace_ns;
 }
 
-bool driver_can_take_over(struct driver *driver, uint64_t id)
+bool driver_can_take_over(void *arg, uint64_t id)
 {
+    struct driver *driver = arg;
     return group_is_active(&driver->group, id) && driver_has_lived(driver, id);
 }
 
@@ -72,6 +73,16 @@ static uint64_t driver_find_heir(struct driver *driver, bool *any)
 /* ---- handing over -----------------------------------------------------------------------------
  */
 
+enum raft_refusal driver_transfer(struct driver *driver, uint64_t to)
+{
+    struct raft_event event = {.kind = RAFT_EVENT_TRANSFER, .transfer_to = to};
+    driver->group.is_transferring = true;
+    enum raft_refusal refusal = driver_step(driver, &event);
+    if (refusal != RAFT_TAKEN)
+        driver->group.is_transferring = false;
+    return refusal;
+}
+
 static void driver_end_handover(struct driver *driver)
 {
     struct raft_event event = {.kind = RAFT_EVENT_STOP};
@@ -91,12 +102,8 @@ void driver_on_handover_timer(void *arg)
         driver_end_handover(driver);
         return;
     }
-    struct raft_event event = {.kind = RAFT_EVENT_TRANSFER, .transfer_to = heir};
-    if (heir != RAFT_NONE && !driver->is_transferring) {
-        driver->is_transferring = true;
-        if (driver_step(driver, &event) != RAFT_TAKEN)
-            driver->is_transferring = false;
-    }
+    if (heir != RAFT_NONE && !driver->group.is_transferring)
+        (void)driver_transfer(driver, heir);
     loop_timer_set(driver->loop, &driver->handover.timer, clock_boot_ns() + HANDOVER_LOOK_NS);
 }
 

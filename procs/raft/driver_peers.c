@@ -78,9 +78,6 @@ static void driver_on_peer_message(void *arg, struct peer *from, enum peer_messa
     case PEER_INVITE:
         joining_on_message(&driver->joining, from, number, body);
         break;
-    case PEER_INVITE_ANSWER:
-        driver_on_invite_answer(driver, from, body);
-        break;
     case PEER_FORWARD:
     case PEER_FORWARD_REFUSED:
     case PEER_FORWARD_AGAIN:
@@ -89,11 +86,12 @@ static void driver_on_peer_message(void *arg, struct peer *from, enum peer_messa
         break;
     case PEER_STATUS_ASK:
     case PEER_STATUS_ANSWER:
-        driver_status_on_message(driver, from, number, body);
+        admin_status_on_message(&driver->status, from, number, body);
         break;
     case PEER_CHANGE:
     case PEER_CHANGE_ANSWER:
-        driver_change_on_message(driver, from, number, body);
+    case PEER_INVITE_ANSWER:
+        admin_changes_on_message(&driver->changes, from, number, body);
         break;
     case PEER_CLOCK_ASK:
     case PEER_CLOCK_ANSWER:
@@ -140,7 +138,7 @@ static void driver_on_peer_down(void *arg, struct peer *peer)
     struct driver *driver = arg;
     driver_tell_core(driver, peer, false);
     driver_tell_gateways(driver);
-    driver_changes_lose_peer(driver, peer);
+    admin_changes_lose_peer(&driver->changes, peer);
     driver_snapshot_peer_gone(driver, peer);
 }
 
@@ -152,7 +150,7 @@ static void driver_on_peer_heard(void *arg, struct peer *peer)
     joining_on_heard(&driver->joining, peer);
     driver_note_full(driver, peer_info(peer)->id, false);
     driver_snapshot_peer_heard(driver, peer);
-    driver_changes_lose_peer(driver, peer);
+    admin_changes_lose_peer(&driver->changes, peer);
     if (peer_info(peer)->id == driver->group.leader)
         driver_tell_gateways_again(driver);
 }

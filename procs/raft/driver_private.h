@@ -11,14 +11,14 @@
  *                   driver_transfer.c  snapshots
  *                   driver_state.c     whether states agree
  *   the cluster     driver_admit.c     who may belong to it
- *                   driver_change.c    joins, removals and transfers that operators ask for
  *                   driver_handover.c  leadership, before a planned stop
- *                   driver_status.c    who belongs to it, for operators
  *   snapshots here  driver_snapshot.c  making one, cutting the log, loading, installing
  */
 #ifndef INSI_RAFT_DRIVER_PRIVATE_H
 #define INSI_RAFT_DRIVER_PRIVATE_H
 
+#include "procs/raft/admin_changes.h"
+#include "procs/raft/admin_status.h"
 #include "procs/raft/apply.h"
 #include "procs/raft/clock_sync.h"
 #include "procs/raft/cluster_clock.h"
@@ -38,46 +38,6 @@
 
 #define DRIVER_LOAD_NS 1000000000ull  /* between two tries of a worker to load a snapshot */
 #define DRIVER_LACK_NS 60000000000ull /* between two lines that say that there is none */
-
-#define DRIVER_STATUS_ASKS                                                                         \
-    64                    /* of gateways, at the leader; beyond: answered with what is known here */
-#define DRIVER_CHANGES 16 /* beyond: E_BUSY */
-
-struct driver_status_ask { /* driver_status.c */
-    uint64_t id;           /* 0: free */
-    uint64_t due_ns;
-    struct reads_origin origin;
-};
-
-enum driver_change_stage {
-    DRIVER_CHANGE_FREE,
-    DRIVER_CHANGE_PASSED_ON,   /* to the leader */
-    DRIVER_CHANGE_BEGINNING,   /* the core has not taken it yet */
-    DRIVER_CHANGE_COMMITTING,  /* it has */
-    DRIVER_CHANGE_INVITING,    /* the node is asked to ask */
-    DRIVER_CHANGE_HANDING_OVER /* leadership */
-};
-
-struct driver_change_origin { /* where the answer goes */
-    bool is_peer;
-    uint64_t node; /* its raft id; else a gateway's */
-    uint32_t gateway, connection;
-    uint64_t id; /* theirs */
-};
-
-struct driver_change { /* driver_change.c */
-    enum driver_change_stage stage;
-    struct driver_change_origin origin;
-    enum msg_change_kind kind;
-    char name[LIMIT_NODE_ID_BYTES], address[MSG_ADDRESS_BYTES];
-    uint64_t due_ns; /* to be answered */
-    uint64_t term;   /* in which it was asked for */
-    uint64_t target; /* raft id of the member, or of whom it was passed on to */
-    uint64_t passed_id;
-    bool is_met; /* INVITING: it could be spoken to */
-    uint64_t next_ns;
-    enum peer_invited invited; /* what it said last */
-};
 
 enum driver_sending_state {
     DRIVER_NO_SENDING,
@@ -138,26 +98,16 @@ struct driver {
     struct peers *peers;
     struct peer_append received; /* the APPEND that is being stepped */
     struct joining joining;
-    struct {
-        struct driver_status_ask asks[DRIVER_STATUS_ASKS];
-        uint64_t last_id;
-        struct loop_timer timer;
-    } status;
-    struct {
-        struct driver_change list[DRIVER_CHANGES];
-        uint64_t last_id;
-        bool is_any;
-        struct loop_timer timer;
-    } changes;
+    struct admin_status status;
+    struct admin_changes changes;
     struct { /* driver_handover.c */
         bool is_wanted, then_stop;
         uint64_t due_ns;
         struct loop_timer timer;
         struct driver_life lives[RAFT_MEMBERS_MAX];
     } handover;
-    bool is_transferring; /* leadership, as asked for */
-    bool is_yielding;     /* the supervisor waits for this node not to lead */
-    bool begins_anew;     /* at the end of this turn */
+    bool is_yielding; /* the supervisor waits for this node not to lead */
+    bool begins_anew; /* at the end of this turn */
     struct apply apply;
     struct snapshots snapshots;
     struct driver_transfers transfers;
@@ -241,29 +191,15 @@ void driver_clock_on_members(struct driver *driver);
 void driver_clock_on_message(struct driver *driver, struct peer *from, enum peer_message number,
                              struct unpack *body);
 
-/* driver_status.c */
-void driver_on_gateway_asks_status(void *arg, const struct reads_origin *origin);
-void driver_on_status_timer(void *arg);
-void driver_status_on_message(struct driver *driver, struct peer *from, enum peer_message number,
-                              struct unpack *body);
-
-/* driver_change.c */
-void driver_on_gateway_changes(void *arg, const struct reads_origin *origin,
-                               const struct msg_change *msg);
-void driver_on_change_timer(void *arg);
-void driver_change_on_message(struct driver *driver, struct peer *from, enum peer_message number,
-                              struct unpack *body);
-void driver_on_invite_answer(struct driver *driver, const struct peer *from, struct unpack *body);
-void driver_changes_lose_peer(struct driver *driver, const struct peer *peer);
-void driver_serve_changes(struct driver *driver); /* at the end of a turn */
-
 /* driver_handover.c: leadership goes to another node if one can take it, then nobody is to make
  * this one lead any more; then_stop: and driver_finish_work. */
+/* Leadership to this one, which has to be a voter that answers. */
+enum raft_refusal driver_transfer(struct driver *driver, uint64_t to);
 void driver_hand_over(struct driver *driver, bool then_stop);
 void driver_on_handover_timer(void *arg);
 void driver_handover_on_role(struct driver *driver);
 void driver_note_life(struct driver *driver, const struct peer *peer);
-bool driver_can_take_over(struct driver *driver, uint64_t id); /* at the leader */
+bool driver_can_take_over(void *arg, uint64_t id); /* at the leader */
 
 /* driver_discard.c: ends the process, whose next life has no log. At a start: does so. */
 _Noreturn void driver_discard(struct driver *driver);

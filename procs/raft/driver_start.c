@@ -265,6 +265,39 @@ static void driver_make_joining(struct driver *driver, bool has_log)
     joining_init(&driver->joining, &options);
 }
 
+/* ---- operators' questions ----------------------------------------------------------------------
+ */
+
+static enum raft_refusal driver_on_admin_changes(void *arg, enum raft_change_kind kind,
+                                                 const struct member *member)
+{
+    return driver_change(arg, kind, member);
+}
+
+static enum raft_refusal driver_on_admin_transfers(void *arg, uint64_t to)
+{
+    return driver_transfer(arg, to);
+}
+
+static void driver_make_admin(struct driver *driver)
+{
+    const struct admin_status_options status = {.group = &driver->group,
+                                                .peers = driver->peers,
+                                                .apply = &driver->apply,
+                                                .gateways = &driver->gateways,
+                                                .loop = driver->loop};
+    const struct admin_changes_options changes = {.config = &driver->skel->config,
+                                                  .group = &driver->group,
+                                                  .peers = driver->peers,
+                                                  .gateways = &driver->gateways,
+                                                  .loop = driver->loop,
+                                                  .hooks = {driver_on_admin_changes,
+                                                            driver_on_admin_transfers,
+                                                            driver_can_take_over, driver}};
+    admin_status_init(&driver->status, &status);
+    admin_changes_init(&driver->changes, &changes);
+}
+
 /* ---- all of it --------------------------------------------------------------------------------
  */
 
@@ -291,6 +324,7 @@ static void driver_open_links(struct driver *driver, const struct wal_state *sta
     if (error)
         driver_give_up(driver, error);
     driver_make_joining(driver, has_log);
+    driver_make_admin(driver);
     driver_start_core(driver);
     /* before the links' own runners: what a turn has to say leaves with it */
     CHECK(loop_add_runner(driver->loop, driver_on_turn_end, driver) == 0);
@@ -323,8 +357,6 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     driver->stop_timer = (struct loop_timer){.fire = driver_on_stop_timer, .arg = driver};
     driver->tick_timer = (struct loop_timer){.fire = driver_on_tick_timer, .arg = driver};
     driver->handover.timer = (struct loop_timer){.fire = driver_on_handover_timer, .arg = driver};
-    driver->status.timer = (struct loop_timer){.fire = driver_on_status_timer, .arg = driver};
-    driver->changes.timer = (struct loop_timer){.fire = driver_on_change_timer, .arg = driver};
     driver->load_timer = (struct loop_timer){.fire = driver_on_load_timer, .arg = driver};
     driver->trim.timer = (struct loop_timer){.fire = driver_on_trim_timer, .arg = driver};
     disk_guard_init(&driver->guard, skel->paths.data);

@@ -163,11 +163,24 @@ static void driver_on_failed(void *arg, int error)
     driver_give_up(arg, error);
 }
 
+static void driver_on_gateway_asks_cluster(void *arg, const struct reads_origin *origin)
+{
+    struct driver *driver = arg;
+    admin_status_ask(&driver->status, origin);
+}
+
+static void driver_on_gateway_changes(void *arg, const struct reads_origin *origin,
+                                      const struct msg_change *msg)
+{
+    struct driver *driver = arg;
+    admin_changes_ask(&driver->changes, origin, msg);
+}
+
 void driver_hook_gateways(struct driver *driver, struct gateways_hooks *hooks)
 {
     *hooks = (struct gateways_hooks){.propose = driver_on_gateway_proposes,
                                      .ask = driver_on_gateway_asks,
-                                     .ask_cluster = driver_on_gateway_asks_status,
+                                     .ask_cluster = driver_on_gateway_asks_cluster,
                                      .change = driver_on_gateway_changes,
                                      .arg = driver};
 }
@@ -218,8 +231,7 @@ void driver_on_turn_end(void *arg)
     driver_propose(driver);
     wal_flush(driver->wal);
     driver_ask(driver);
-    if (driver->changes.is_any)
-        driver_serve_changes(driver);
+    admin_changes_serve(&driver->changes);
     driver_tell_peers(driver);
     peers_flush(driver->peers);
     if (driver->begins_anew)

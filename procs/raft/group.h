@@ -21,6 +21,7 @@ struct group {
     bool config_committed;  /* that one */
     enum raft_role role;
     uint64_t term, leader; /* leader: its raft id, or RAFT_NONE */
+    bool is_transferring;  /* leadership is about to go to another, as was asked for */
     bool is_stopping;      /* nothing new is begun */
 };
 
