@@ -131,6 +131,11 @@ int inflight_encode(struct inflight *inflight, const struct entry *entry, struct
     return error;
 }
 
+static uint16_t inflight_origin(uint64_t origin)
+{
+    return origin == INFLIGHT_NO_ORIGIN ? INFLIGHT_ORIGINS : (uint16_t)(origin % INFLIGHT_ORIGINS);
+}
+
 static int inflight_take(struct inflight *inflight, const struct inflight_write *write,
                          struct slot **out)
 {
@@ -141,7 +146,7 @@ static int inflight_take(struct inflight *inflight, const struct inflight_write 
     struct slot fresh = {.deadline_ns = write->deadline_ns,
                          .done = write->done,
                          .arg = write->arg,
-                         .origin = (uint16_t)(write->origin % INFLIGHT_ORIGINS),
+                         .origin = inflight_origin(write->origin),
                          .may_wait = write->may_wait,
                          .is_open = true};
 
@@ -200,7 +205,8 @@ void inflight_free(struct inflight **inflight_pointer)
 int inflight_add(struct inflight *inflight, const struct inflight_write *write, uint64_t *ticket)
 {
     struct slot *slot = NULL;
-    if (inflight->origins[write->origin % INFLIGHT_ORIGINS] >= INFLIGHT_PER_ORIGIN)
+    if (write->origin != INFLIGHT_NO_ORIGIN &&
+        inflight->origins[inflight_origin(write->origin)] >= INFLIGHT_PER_ORIGIN)
         return E_BUSY;
     int error = inflight_take(inflight, write, &slot);
     if (error != 0)

@@ -38,7 +38,8 @@
  * its sequence, and the floor, so it does not belong into the session of other writes.
  *
  * Bounds: LIMIT_SESSION_WINDOW sequences, INFLIGHT_BYTES of entries, INFLIGHT_PER_ORIGIN of one
- * connection (clients that reset their requests leave them here). Beyond: E_BUSY. One loop's
+ * connection (clients that reset their requests leave them here; what the gateway proposes by itself
+ * is of none, and is not counted). Beyond: E_BUSY. One loop's
  * thread. Knows no HTTP, no link: tests hand in their own wire and time.
  */
 #ifndef INSI_GATEWAY_INFLIGHT_H
@@ -51,6 +52,7 @@
 
 #define INFLIGHT_BYTES (64u << 20)
 #define INFLIGHT_PER_ORIGIN 256
+#define INFLIGHT_NO_ORIGIN UINT64_MAX
 #define INFLIGHT_RETRY_MS 25
 #define INFLIGHT_LAST_MS 100
 #define INFLIGHT_RECALL_MS 100      /* without a result: the worker is asked for it, again ... */
@@ -82,7 +84,7 @@ struct inflight_wire {
 struct inflight_write {
     const struct entry_part *parts;
     uint32_t part_count;
-    uint64_t origin; /* the connection it came by */
+    uint64_t origin; /* the connection it came by, or INFLIGHT_NO_ORIGIN */
     uint64_t deadline_ns;
     bool may_wait; /* a QUEUE_POP: E_QUEUE_WAITING is no final result, and ends the deadline */
     inflight_done_fn *done;

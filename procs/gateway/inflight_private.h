@@ -36,7 +36,7 @@ struct inflight {
     uint64_t next, floor; /* sequences; equal: nothing open */
     uint64_t timed;       /* nothing open below has a deadline */
     struct slot *slots;
-    uint16_t origins[INFLIGHT_ORIGINS];
+    uint16_t origins[INFLIGHT_ORIGINS + 1]; /* the last one: of no connection */
     struct buf scratch;
     size_t bytes;
     unsigned open_count, parked_count, alive_count;

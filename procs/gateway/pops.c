@@ -185,7 +185,8 @@ static void pops_on_renewed(void *arg, const struct inflight_outcome *outcome)
 static void pop_session_renew(struct pop_session *session, uint64_t now_ns)
 {
     const struct command command = {.operation = COMMAND_QUEUE_WAIT_RENEW};
-    const struct inflight_write write = {.done = pops_on_renewed, .arg = session};
+    const struct inflight_write write = {
+        .origin = INFLIGHT_NO_ORIGIN, .done = pops_on_renewed, .arg = session};
     uint64_t ticket;
     session->renew_ns = now_ns + POPS_RENEW_MS * NS_PER_MS;
     session->is_renewing = pops_propose(session, &command, &write, &ticket) == 0;
@@ -312,7 +313,7 @@ static void pop_cancel(struct pop *pop)
 {
     const struct command command = {.operation = COMMAND_QUEUE_POP_CANCEL, .sequence = pop->ticket};
     const struct inflight_write write = {
-        .origin = pop->ticket, .done = pop_on_cancelled, .arg = pop}; /* no client's */
+        .origin = INFLIGHT_NO_ORIGIN, .done = pop_on_cancelled, .arg = pop};
     pop->is_over = true;
     pop->again_ns = 0;
     if (pop->state == POP_CANCELLING || pop->state == POP_FEEDING || pop->session->is_broken)

@@ -137,18 +137,23 @@ static unsigned count_of(enum command_operation operation)
     return count;
 }
 
-static int begin(struct client *client, uint64_t wait_ms)
+static int begin_from(struct client *client, uint64_t wait_ms, uint64_t origin)
 {
     const struct pop_wish wish = {.key = slice_text("jobs"),
                                   .wait_ms = wait_ms,
                                   .patience_ms = PATIENCE_MS,
-                                  .origin = rig.sent_count,
+                                  .origin = origin,
                                   .done = on_done,
                                   .arg = client};
     *client = (struct client){0};
     int error = pop_begin(rig.pops, &wish, &client->pop);
     serve();
     return error;
+}
+
+static int begin(struct client *client, uint64_t wait_ms)
+{
+    return begin_from(client, wait_ms, rig.sent_count);
 }
 
 /* A client whose pop is in the log; what was sent for it. */
@@ -498,6 +503,28 @@ Test(pops, a_long_wait_does_not_have_the_worker_keep_what_others_pop)
     cr_assert_leq(there, POPS_HEAVY_BYTES);
     cr_assert_eq(rig.session_count, 2, "one in which nothing waits does for all");
     cr_assert_eq(patient.told, 0);
+}
+
+/* Cancels and renewals are nobody's: a connection that has all the pops it may does not hold up those
+ * of others. */
+Test(pops, a_connection_that_is_full_keeps_no_other_from_its_end_nor_from_its_renewal)
+{
+    static struct client greedy[2 * INFLIGHT_PER_ORIGIN];
+    struct client client;
+    cr_assert_eq(begin_from(&client, 400, 1000), 0);
+    struct sent sent = *find_last(COMMAND_QUEUE_POP);
+    result(&sent, E_QUEUE_WAITING, "");
+    for (unsigned i = 0; i < 2 * INFLIGHT_PER_ORIGIN; i++)
+        cr_assert_eq(begin_from(&greedy[i], 60000, i % 2 == 0 ? 0 : sent.sequence), 0);
+    cr_assert_eq(begin_from(&greedy[0], 60000, 0), E_BUSY);
+    pass_ms(400);
+    const struct sent *cancel = find_last(COMMAND_QUEUE_POP_CANCEL);
+    cr_assert(cancel != NULL && cancel->cancelled == sent.sequence);
+    result(cancel, 0, "");
+    expect(&client, E_QUEUE_EMPTY);
+    begin_waiting(&client, 60000);
+    pass_ms(POPS_RENEW_MS);
+    cr_assert_eq(count_of(COMMAND_QUEUE_WAIT_RENEW), 1);
 }
 
 Test(pops, so_many_wait_and_no_more)
