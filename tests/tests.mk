@@ -1,7 +1,8 @@
 # tests.mk - what `make test`, `make check` and `make bench` do (included by the top Makefile).
 
 .PHONY: test unit sim core-pure system nemesis check docs-check format format-check tidy \
-	cppcheck san leak-is-found fakes bench bench-apply bench-cacheq bench-cluster
+	cppcheck san leak-is-found fakes bench bench-apply bench-cacheq bench-cluster \
+	bench-events
 
 C_FILES := $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || \
 	find . -name '*.[ch]' -not -path './build*'))
@@ -32,7 +33,7 @@ fakes: $(BUILD)/tests/insid $(FAKES)
 
 # ---- unit tests: one Criterion program per layer, linked with that layer and what is below it --
 UNITS := $(addprefix $(BUILD)/tests/unit-,\
-	base ipc shm core raft worker storage cacheq gateway supervisor insic)
+	base ipc shm core raft worker storage cacheq events gateway supervisor insic)
 # unit(name, sources of the tested layer, our libraries, the system's)
 unit = $(call program,$(BUILD)/tests/unit-$(1),$(call unit_src,$(1)) $(2),$(3),-lcriterion $(4))
 unit_src = $(call src,tests/unit/$(1)) $(call src,tests/unit/lib)
@@ -44,6 +45,7 @@ $(eval $(call unit,raft,$(call without_main,$(RAFT_SRC)),$(OWN_RAFT),$(SYS_RAFT)
 $(eval $(call unit,worker,,$(OWN_STATE),$(SYS_STATE)))
 $(eval $(call unit,storage,$(call without_main,$(STORAGE_SRC)),$(OWN_STATE),$(SYS_STATE)))
 $(eval $(call unit,cacheq,$(call without_main,$(CACHEQ_SRC)),$(OWN_STATE),$(SYS_STATE)))
+$(eval $(call unit,events,$(call without_main,$(EVENTS_SRC)),$(OWN_STATE),$(SYS_STATE)))
 $(eval $(call unit,gateway,$(call without_main,$(GATEWAY_SRC)),$(OWN_GATEWAY),$(SYS_GATEWAY)))
 $(eval $(call unit,supervisor,$(call without_main,$(INSID_ALL)),$(OWN_INSID),$(SYS_BASE)))
 $(eval $(call unit,insic,$(call without_main,$(INSIC_SRC)),$(OWN_INSIC),$(SYS_INSIC)))
@@ -172,3 +174,13 @@ bench: deps-bench
 bench-cluster: deps-bench
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)INSI_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/cluster.py $(BENCH_ARGS)
+
+## make bench-events  deliveries a second beside Redis and NATS, latency, memory (BENCH_ARGS=--help)
+BENCH_CLIENTS := $(addprefix $(BUILD)/tests/bench-,subscribers publishers)
+BENCH_CLIENT  := tests/bench/client.c tests/bench/wire.c
+bench_client = $(call program,$(BUILD)/tests/bench-$(1),tests/bench/$(1).c $(BENCH_CLIENT),$(LIB_BASE),$(SYS_BASE))
+$(eval $(call bench_client,subscribers))
+$(eval $(call bench_client,publishers))
+bench-events: deps-bench
+	$(Q)$(MAKE) --no-print-directory all $(BENCH_CLIENTS)
+	$(Q)INSI_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/events.py $(BENCH_ARGS)
