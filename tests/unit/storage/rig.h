@@ -71,6 +71,8 @@ struct rig {
     bool is_anonymous;   /* it says no SESSION when it comes up */
     unsigned told_count; /* APPLIED_ATs */
     uint64_t told_index; /* of the last one */
+    /* what else it is sent; NULL: nothing else may come */
+    void (*on_other)(enum msg type, struct unpack *body);
 };
 
 extern struct rig rig;
