@@ -245,7 +245,7 @@ def test_pops_of_a_node_that_died_swallow_nothing(three, clients):
     wait_for_pops(three, 1)
     victim.kill()
     thread.join(10)
-    time.sleep(2.2)  # its lease: until the end of that it would be fed
+    time.sleep(3)  # its lease of two: until the end of that it would be fed
     assert expect(client.push("q", "item"), 200).json["new_length"] == 1
     assert expect(client.pop("q"), 200).json["value"] == "item"
     victim.start()

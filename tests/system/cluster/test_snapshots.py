@@ -206,13 +206,16 @@ def test_connections_reset_while_one_is_sent_cost_no_more_than_a_moment(networke
     position = follower.log.size()
     leader = cut_off(networked, token, follower)
     sent = leader.log.size()
+    networked.network.narrow(networked.number(follower), 1024)  # so it takes seconds
     networked.network.heal()
     for _ in range(3):
         leader.log.wait_for("snapshot_send_begun", sent, 30)
         sent = leader.log.size()
         networked.network.reset()
         leader.log.wait_for("peer_down", sent, 30, peer=follower.id)
+        assert not follower.log.find("snapshot_received", position)
         networked.network.heal()
+    networked.network.widen(networked.number(follower))
     wait_caught_up(networked, token)
     assert follower.log.find("snapshot_received", position)
 

@@ -14,6 +14,7 @@ HUB = "10.77.0.254"
 CLONE_NEWNET = 0x40000000
 RULES = "table inet faults { chain in { type filter hook input priority 0; }; }"
 
+BURST_KBYTES = 256  # several of the kernel's large packets
 NO_RST = ["tcp", "flags", "&", "rst", "==", "0"]  # which must come through
 
 
@@ -140,6 +141,20 @@ class Network:
     def heal(self):
         for node in self.nodes:
             node.run("nft", "flush", "chain", "inet", "faults", "in")
+
+    # ---- a narrow way, whatever is healed meanwhile
+
+    def narrow(self, number, kbytes):
+        """From each other node no more than so many KiB a second reach this one, and those of one
+        second at once, until widen()."""
+        limit = f"limit rate over {kbytes} kbytes/second burst {BURST_KBYTES} kbytes drop; "
+        others = [address(source) for source, target in self._links() if target == number]
+        rules = "".join(f"ip saddr {other} {limit}" for other in others)
+        chain = f"chain in {{ type filter hook input priority 1; {rules}}};"
+        self.nodes[number].run("nft", f"table inet narrow {{ {chain} }}")
+
+    def widen(self, number):
+        self.nodes[number].run("nft", "delete table inet narrow")
 
     def _links(self):
         numbers = range(len(self.nodes))
