@@ -17,9 +17,10 @@ say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 DEPS_BUILD := gcc make pkg-config libc6-dev libh2o-evloop-dev libnng-dev liblmdb-dev \
 	libmsgpack-dev libwslay-dev libyaml-dev libssl-dev libjansson-dev libisal-dev libcurl4-openssl-dev
 DEPS_TEST  := libcriterion-dev python3 python3-pytest python3-pytest-xdist python3-pytest-timeout \
-	python3-yaml curl iproute2 nftables e2fsprogs procps lmdb-utils openssl
+	python3-yaml python3-websockets curl iproute2 nftables e2fsprogs procps lmdb-utils openssl
+DEPS_BROWSER := chromium
 DEPS_CHECK := clang-format clang-tidy cppcheck libasan8 libubsan1
-DEPS_BENCH := wrk
+DEPS_BENCH := wrk redis-server nats-server
 
 comma := ,
 
@@ -80,7 +81,7 @@ SYS_GATEWAY := -lh2o-evloop -lssl -lwslay -ljansson $(SYS_STATE)
 
 .DEFAULT_GOAL := all
 
-.PHONY: all help deps deps-build deps-check deps-bench run install clean FORCE
+.PHONY: all help deps deps-build deps-check deps-bench deps-bench-packages run install clean FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -98,22 +99,33 @@ help:
 # missing(packages): those that dpkg does not list as installed
 missing = for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | \
 	grep -q 'ok installed' || printf '%s ' $$p; done
+# Nothing of what is installed here is to run as a service of the machine.
+no_services = policy=/usr/sbin/policy-rc.d; [ -e $$policy ] || { trap "rm -f $$policy" EXIT INT TERM; \
+	printf '\#!/bin/sh\nexit 101\n' >$$policy; chmod 0755 $$policy; };
 install_missing = $(Q)list=$$($(call missing,$(1))); [ -z "$$list" ] && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "installing: $$list"; \
+	    echo "installing: $$list"; $(no_services) \
 	    { apt-get install -y -qq --no-install-recommends $$list >/dev/null 2>&1 || \
 	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	      apt-get install -y -qq --no-install-recommends $$list >/dev/null; }; } ; \
 	else echo "missing Debian packages, install them with:"; \
 	    echo "  sudo apt-get install $$list"; exit 1; fi
 
+# Without root the browser is no condition: its test is skipped, with a line that says so.
+is_root := $(filter 0,$(shell id -u))
 deps:
-	$(call install_missing,$(DEPS_BUILD) $(DEPS_TEST))
+	$(call install_missing,$(DEPS_BUILD) $(DEPS_TEST) $(if $(is_root),$(DEPS_BROWSER)))
 deps-build:
 	$(call install_missing,$(DEPS_BUILD))
 deps-check:
 	$(call install_missing,$(DEPS_BUILD) $(DEPS_TEST) $(DEPS_CHECK))
+# The servers that INSI is compared with are not to start with the machine, either, when it is us
+# who installed them.
 deps-bench:
+	$(Q)servers=$$($(call missing,redis-server nats-server)); \
+	$(MAKE) --no-print-directory deps-bench-packages || exit 1; [ -z "$$servers" ] || \
+	! command -v systemctl >/dev/null || systemctl --quiet disable $$servers
+deps-bench-packages:
 	$(call install_missing,$(DEPS_BUILD) $(DEPS_BENCH))
 
 # ---- compile and link -------------------------------------------------------------------------
@@ -180,7 +192,7 @@ install: all
 	install -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(WORKERS) $(DESTDIR)$(PREFIX)/libexec/insi
 	install -m 0644 README.md cluster.yaml.example $(DOC)
-	install -m 0644 docs/*.md $(DOC)/docs
+	install -m 0644 docs/*.md docs/*.html $(DOC)/docs
 
 ## make clean         remove what was built (BUILD=, and its sanitized twin)
 clean:

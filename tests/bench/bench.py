@@ -32,17 +32,25 @@ RESTART_ROUNDS = 5
 
 
 class Table:
-    """Rows of (what, value, etcd's value, target)."""
+    """Rows of (what, value, for each of the others its value and the ratio to it, target)."""
 
-    def __init__(self):
-        self.head = ("", "INSI", "etcd", "ratio", "target")
+    def __init__(self, *others):
+        self.others = others or ("etcd",)
+        pairs = [cell for name in self.others for cell in (name, "ratio")]
+        self.head = ("", "INSI", *pairs, "target")
         self.rows = []
 
-    def add(self, what, value, unit, other=None, target="", higher_is_better=True):
-        ratio = ""
-        if value and other:
-            ratio = f"{value / other if higher_is_better else other / value:.1f}"
-        self.rows.append((what, show(value, unit), show(other, unit), ratio, target))
+    def add(self, what, value, unit, others=None, target="", higher_is_better=True):
+        """others: the value of each of them, or of the only one; None where there is none."""
+        theirs = others if isinstance(others, (list, tuple)) else [others]
+        cells = []
+        for number, _ in enumerate(self.others):
+            other = theirs[number] if number < len(theirs) else None
+            ratio = ""
+            if value and other:
+                ratio = f"{value / other if higher_is_better else other / value:.2g}"
+            cells += [show(other, unit), ratio]
+        self.rows.append((what, show(value, unit), *cells, target))
 
     def print(self):
         rows = [self.head] + self.rows
