@@ -36,6 +36,7 @@ struct subscription {
     uint64_t printed;  /* what has an index up to this one was printed, or was not asked for */
     uint64_t position; /* up to where the servers have said all there is; may be ahead of that */
     bool resumes;      /* there is a position */
+    bool has_after;    /* the query has one */
     unsigned next;     /* target that is asked next */
     unsigned failed;   /* attempts in a row */
     const struct target *target; /* of this attempt */
@@ -142,6 +143,8 @@ static void subscription_begin(struct subscription *subscription)
     subscription->open_ms = clock_boot_ms();
     if (subscription->is_lost)
         print_note("Connected again, to %s.", subscription->target->name);
+    if (subscription->is_lost && !subscription->resumes && !subscription->has_after)
+        print_error("Gap", "events of the time in between may be missing.");
     subscription->is_lost = false;
 }
 
@@ -286,6 +289,7 @@ int subscription_follow(struct client *client, const char *topic, const uint64_t
     if (after) {
         url_add_number(&subscription.query, "after", *after);
         subscription.printed = *after;
+        subscription.has_after = true;
     }
     CHECK(buf_append_byte(&subscription.query, '\0') == 0);
     int error = subscription_open(&subscription);
