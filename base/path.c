@@ -59,6 +59,7 @@ int path_of_node(struct node_paths *out, const struct config *config, const char
     error = error ? error : path_join(out->shm, shm, name);
     error = error ? error : path_join(out->board, out->shm, "board");
     error = error ? error : path_join(out->rate, out->shm, "rate");
+    error = error ? error : path_join(out->seats, out->shm, "seats");
     error = error ? error : path_join(out->volatile_map, out->shm, "volatile");
     return error ? error : path_join(out->events_map, out->shm, "events");
 }

@@ -6,8 +6,8 @@
  *   <dataDir>/<node>/snapshots/  a folder per snapshot          (raft, state workers)
  *   <runDir>/<node>/             NNG sockets, control.sock, insid.pid;
  *                                without runDir: <dataDir>/<node>/run/
- *   <shmDir>/insi-<hash>/        board, rate, volatile/, events/; the hash is of the absolute
- *                                path of <dataDir>/<node>
+ *   <shmDir>/insi-<hash>/        board, rate, seats, volatile/, events/; the hash is of the
+ *                                absolute path of <dataDir>/<node>
  *
  * All folders are mode 0700, all files 0600.
  */
@@ -28,7 +28,8 @@ struct node_paths {
     char run[PATH_BYTES];
     char shm[PATH_BYTES];
     char board[PATH_BYTES];
-    char rate[PATH_BYTES]; /* shm/rate.h */
+    char rate[PATH_BYTES];  /* shm/rate.h */
+    char seats[PATH_BYTES]; /* shm/seats.h */
     char volatile_map[PATH_BYTES];
     char events_map[PATH_BYTES];
 };

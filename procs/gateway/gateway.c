@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "ipc/gateway_raft.h"
 #include "ipc/worker_gateway.h"
+#include "procs/gateway/events.h"
 
 /* Of one answer: an escaped value is no longer than the body that brought it was, a list of API
  * keys is as long as there are keys. */
@@ -116,6 +117,12 @@ static void gateway_on_pops_timer(void *arg)
     pops_tick(gateway->pops);
 }
 
+static void gateway_on_sessions_timer(void *arg)
+{
+    struct gateway *gateway = arg;
+    sessions_tick(gateway->sessions);
+}
+
 static void gateway_on_asks_timer(void *arg)
 {
     struct gateway *gateway = arg;
@@ -139,6 +146,7 @@ static void gateway_end_turn(struct gateway *gateway)
         timer_set_by(&gateway->reads_timer, reads_due_ns(gateway->views[i].reads));
     timer_set_by(&gateway->asks_timer, asks_due_ns(&gateway->asks));
     timer_set_by(&gateway->pops_timer, pops_due_ns(gateway->pops));
+    timer_set_by(&gateway->sessions_timer, sessions_due_ns(gateway->sessions));
     timers_arm(gateway->timers);
 }
 
@@ -149,6 +157,7 @@ static void gateway_on_stop(void *arg)
 {
     struct gateway *gateway = arg;
     pops_stop(gateway->pops);
+    sessions_stop(gateway->sessions);
     http_stop(gateway);
 }
 
@@ -238,6 +247,7 @@ static void gateway_open_tables(struct gateway *gateway)
     timers_add(gateway->timers, &gateway->reads_timer, gateway_on_reads_timer, gateway);
     timers_add(gateway->timers, &gateway->asks_timer, gateway_on_asks_timer, gateway);
     timers_add(gateway->timers, &gateway->pops_timer, gateway_on_pops_timer, gateway);
+    timers_add(gateway->timers, &gateway->sessions_timer, gateway_on_sessions_timer, gateway);
 }
 
 static void gateway_start(struct gateway *gateway, int argc, char **argv)
@@ -253,6 +263,7 @@ static void gateway_start(struct gateway *gateway, int argc, char **argv)
     gateway_open_shared(gateway);
     auth_init(&gateway->auth, &gateway->skel.config);
     gateway_open_tables(gateway);
+    events_open(gateway);
     links_open(gateway);
     http_open(gateway);
     links_watch_supervisor(gateway);

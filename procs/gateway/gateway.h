@@ -16,6 +16,7 @@
 #include "procs/gateway/links.h"
 #include "procs/gateway/pops.h"
 #include "procs/gateway/read.h"
+#include "procs/gateway/sessions.h"
 #include "procs/gateway/timers.h"
 #include "procs/skel/skel.h"
 #include "shm/rate.h"
@@ -30,12 +31,15 @@ struct gateway {
     struct skel skel;
     h2o_loop_t *loop;
     struct timers *timers;
-    struct timer writes_timer, reads_timer, asks_timer, pops_timer;
+    struct timer writes_timer, reads_timer, asks_timer, pops_timer, sessions_timer;
     struct board *board;
     struct rate *rate;
     struct auth auth;
     struct inflight *inflight; /* all writes, but for pops that wait */
     struct pops *pops;
+    struct seats *seats;
+    struct sessions *sessions; /* subscribers */
+    uint64_t keys_index;       /* as of which it was looked whether their API keys are there */
     struct gateway_view views[PROC_WORKER_COUNT];
     struct reads *reads; /* the storage worker's: tokens, values, atomics */
     struct asks asks;

@@ -43,6 +43,13 @@ void queues_pushed(struct request *request, const struct inflight_outcome *outco
 void queues_pop(struct request *request);
 void queues_popped(struct request *request, const struct inflight_outcome *outcome);
 
+/* h_events.c */
+void events_publish(struct request *request);
+void events_subscribe(struct request *request);
+void events_subscribed(struct request *request, struct session *session);
+void events_stream(struct request *request);
+void events_streamed(struct request *request, struct session *session);
+
 /* h_admin.c */
 void admin_create(struct request *request);
 void admin_created(struct request *request, const struct inflight_outcome *outcome);

@@ -93,6 +93,8 @@ struct http_connection {
     struct gateway *gateway;
     SSL_CTX *ssl; /* held: h2o looks at it only when a client begins to speak, which may be after a
                      reload; NULL: clear text */
+    http_left_fn *left; /* NULL: nobody wants to know */
+    void *left_arg;
 };
 
 /* Something came, or the client left: nothing that the waiting request could use, but a pop must
@@ -102,6 +104,11 @@ static void http_on_ready_while_awaiting(h2o_socket_t *socket, const char *error
     const struct http_connection *connection = socket->on_close.data;
     (void)error;
     h2o_socket_read_stop(socket);
+    if (connection->left != NULL) {
+        if (http_socket_has_ended(socket))
+            connection->left(connection->left_arg);
+        return;
+    }
     if (pops_count(connection->gateway->pops) > 0)
         timer_set_by(&connection->gateway->http.left_timer, 0);
 }
@@ -119,6 +126,17 @@ void http_await(h2o_req_t *request)
     h2o_socket_t *socket = request->conn->callbacks->get_socket(request->conn);
     h2o_socket_dont_read(socket, 1);
     h2o_socket_read_start(socket, http_on_ready_while_awaiting);
+}
+
+void http_watch(h2o_req_t *request, http_left_fn *left, void *arg)
+{
+    if (request->version >= HTTP2_VERSION)
+        return;
+    struct http_connection *connection =
+        request->conn->callbacks->get_socket(request->conn)->on_close.data;
+    connection->left = left;
+    connection->left_arg = arg;
+    http_await(request);
 }
 
 void http_awaited(h2o_req_t *request, bool large)
@@ -193,7 +211,8 @@ static void http_serve(struct http_listener *listener, h2o_socket_t *client)
 {
     struct http *http = &listener->gateway->http;
     struct http_connection *connection = mem_alloc(sizeof(*connection));
-    *connection = (struct http_connection){listener->gateway, listener->accept.ssl_ctx};
+    *connection =
+        (struct http_connection){.gateway = listener->gateway, .ssl = listener->accept.ssl_ctx};
     if (connection->ssl != NULL)
         SSL_CTX_up_ref(connection->ssl);
     client->on_close.cb = http_on_connection_closed;
@@ -299,10 +318,30 @@ static void http_listen(struct gateway *gateway, struct http_listener *listener,
     h2o_socket_read_start(listener->socket, http_on_accept);
 }
 
-static void http_count_descriptors(struct http *http)
+/* As many as the limit for this process may be made, which is root's to raise. */
+static void http_raise_descriptors(struct rlimit *limit, rlim_t wanted)
 {
+    rlim_t hard = limit->rlim_max > wanted ? limit->rlim_max : wanted;
+    if (limit->rlim_cur >= wanted)
+        return;
+    if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){wanted, hard}) != 0)
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){limit->rlim_max, limit->rlim_max});
+    CHECK(getrlimit(RLIMIT_NOFILE, limit) == 0);
+}
+
+/* Each gateway process may have all of the node's subscribers, and needs room for all others. */
+static void http_count_descriptors(struct gateway *gateway)
+{
+    struct http *http = &gateway->http;
     struct rlimit limit = {.rlim_cur = 1024};
+    rlim_t wanted =
+        HTTP_RESERVED_FDS + HTTP_REQUEST_FDS + gateway->skel.config.sessions.max_connections;
     CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    http_raise_descriptors(&limit, wanted);
+    if (limit.rlim_cur < wanted)
+        LOG_WARN("descriptors_short", LOG_U64("limit", limit.rlim_cur), LOG_U64("wanted", wanted),
+                 LOG_STR("reason", "sessions.maxConnections needs more open files than the limit "
+                                   "of this process (RLIMIT_NOFILE) allows"));
     http->connections_max = HTTP_RESERVED_FDS; /* at least; then descriptors may run out */
     if (limit.rlim_cur / 2 > HTTP_RESERVED_FDS && limit.rlim_cur < UINT32_MAX)
         http->connections_max = (unsigned)limit.rlim_cur - HTTP_RESERVED_FDS;
@@ -324,7 +363,7 @@ void http_open(struct gateway *gateway)
     timers_add(gateway->timers, &http->stop_timer, http_on_stop_timer, gateway);
     timers_add(gateway->timers, &http->left_timer, http_on_left_timer, gateway);
     h2o_linklist_init_anchor(&http->yielded);
-    http_count_descriptors(http);
+    http_count_descriptors(gateway);
     http_configure(gateway);
     http_listen(gateway, &http->public, PROC_FD_HTTP, ssl);
     if (gateway->skel.index == 0 && gateway->skel.self->admin.host != NULL)
@@ -336,6 +375,7 @@ void http_reload(struct gateway *gateway)
     struct http_listener *listener = &gateway->http.public;
     SSL_CTX *fresh = NULL, *old = listener->accept.ssl_ctx;
     http_set_limits(gateway);
+    http_count_descriptors(gateway);
     if (!gateway->skel.config.tls.enabled || old == NULL)
         return; /* whether there is TLS is settled at the start */
     if (tls_make(&fresh, &gateway->skel.config) != 0)

@@ -5,7 +5,8 @@
  * clear text and answers for health only.
  *
  * Bounds. Connections: as many as there are descriptors, less HTTP_RESERVED_FDS for everything
- * else; then nothing is accepted and clients wait in the backlog. An idle connection is closed
+ * else; then nothing is accepted and clients wait in the backlog. The limit of descriptors is raised
+ * to what sessions.maxConnections needs, as far as the system allows. An idle connection is closed
  * after HTTP_IDLE_MS. A request has HTTP_REQUEST_MS to arrive, and a second more for each
  * HTTP_BODY_BYTES_PER_S that it has brought; an answer has HTTP_ANSWER_MS to be taken. A connection
  * that pipelines gets HTTP_PIPELINE_TURN answers in a row, then the others have their turn.
@@ -26,6 +27,7 @@
 #define HTTP_SWEEP_MS 1000
 #define HTTP_ARRIVING_BODIES 128 /* times limits.maxBody: of all requests that are not complete */
 #define HTTP_RESERVED_FDS 128u
+#define HTTP_REQUEST_FDS 1024u /* besides sessions.maxConnections: wanted for all other clients */
 #define HTTP_PIPELINE_TURN 64
 #define HTTP_STOP_IDLE_MS 100 /* for connections that are idle when the process is to end */
 #define HTTP_STOP_MS 6000     /* for all; the supervisor gives 10 s for the whole node */
@@ -73,5 +75,10 @@ void http_end_turn(struct gateway *gateway);
  * large: the answer will not fit one write. */
 void http_await(h2o_req_t *request);
 void http_awaited(h2o_req_t *request, bool large);
+
+/* Of an answer over HTTP/1 that lasts: calls left once when the client has closed its end, or the
+ * connection broke. (Over HTTP/2 h2o ends the request.) What the client sends is not read. */
+typedef void http_left_fn(void *arg);
+void http_watch(h2o_req_t *request, http_left_fn *left, void *arg);
 
 #endif

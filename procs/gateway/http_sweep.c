@@ -18,15 +18,18 @@ static h2o_socket_t *http_socket_of(const h2o_req_t *request)
     return request->conn->callbacks->get_socket(request->conn);
 }
 
-bool http_client_has_left(const h2o_req_t *request)
+bool http_socket_has_ended(h2o_socket_t *socket)
 {
     struct tcp_info info;
     socklen_t len = sizeof(info);
-    if (request->version >= HTTP2_VERSION)
-        return false;
-    int fd = h2o_socket_get_fd(http_socket_of(request));
+    int fd = h2o_socket_get_fd(socket);
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
            info.tcpi_state != TCP_ESTABLISHED;
+}
+
+bool http_client_has_left(const h2o_req_t *request)
+{
+    return request->version < HTTP2_VERSION && http_socket_has_ended(http_socket_of(request));
 }
 
 static struct timeval http_now(struct gateway *gateway)

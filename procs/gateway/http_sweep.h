@@ -18,6 +18,8 @@ void http_sweep(struct gateway *gateway);
  * look while a request waits for its answer; over HTTP/2 it tells by itself (false here). */
 bool http_client_has_left(const h2o_req_t *request);
 
+bool http_socket_has_ended(h2o_socket_t *socket); /* likewise, of any connection */
+
 /* HTTP/1 connections without a request. (Those of HTTP/2 end by h2o's GOAWAY.) */
 void http_let_go(struct gateway *gateway);
 

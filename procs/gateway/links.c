@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "ipc/gateway_raft.h"
 #include "ipc/worker_gateway.h"
+#include "procs/gateway/events.h"
 #include "procs/gateway/gateway.h"
 
 /* ---- descriptors in h2o's loop ---------------------------------------------------------------
@@ -167,6 +168,8 @@ static void links_on_worker_up(void *arg, const struct link_peer *peer)
     inflight_on_worker_up(host->gateway->inflight, host->peer);
     pops_on_worker_up(host->gateway->pops, host->peer);
     reads_on_worker_up(links_view(host));
+    if (host->peer == PROC_EVENTS)
+        events_on_up(host->gateway);
 }
 
 static void links_on_worker_down(void *arg)
@@ -174,6 +177,8 @@ static void links_on_worker_down(void *arg)
     struct link_host *host = arg;
     LOG_INFO("link_down", LOG_STR("peer", proc_name(host->peer)));
     reads_on_worker_down(links_view(host));
+    if (host->peer == PROC_EVENTS)
+        events_on_down(host->gateway);
 }
 
 static void links_on_result(struct link_host *host, struct unpack *body)
@@ -195,16 +200,25 @@ static void links_on_applied(struct link_host *host, struct unpack *body)
 
 static void links_on_worker_message(void *arg, enum msg type, struct unpack *body)
 {
+    struct link_host *host = arg;
     switch (type) {
     case MSG_RESULT:
-        links_on_result(arg, body);
+        links_on_result(host, body);
         break;
     case MSG_APPLIED_AT:
-        links_on_applied(arg, body);
+        links_on_applied(host, body);
         break;
     default:
-        unpack_refuse(body);
+        if (host->peer != PROC_EVENTS || !events_on_message(host->gateway, type, body))
+            unpack_refuse(body);
     }
+}
+
+static void links_on_worker_batch_end(void *arg)
+{
+    struct link_host *host = arg;
+    if (host->peer == PROC_EVENTS)
+        events_on_batch_end(host->gateway);
 }
 
 /* ---- open, flush ----------------------------------------------------------------------
@@ -224,7 +238,8 @@ static void links_open_one(struct gateway *gateway, struct link_host *host, enum
                                                  .on_message = links_on_raft_message};
     static const struct link_handlers of_worker = {.on_up = links_on_worker_up,
                                                    .on_down = links_on_worker_down,
-                                                   .on_message = links_on_worker_message};
+                                                   .on_message = links_on_worker_message,
+                                                   .on_batch_end = links_on_worker_batch_end};
     const struct link_options options = {.run_dir = gateway->skel.paths.run,
                                          .node = gateway->skel.node,
                                          .self = PROC_GATEWAY,

@@ -110,18 +110,21 @@ bool params_bool(struct request *request, const json_t *object, const char *name
 bool params_value(struct request *request, const json_t *object, const char *name,
                   struct slice *out)
 {
+    return params_text(request, object, name, out) && params_check_value(request, name, *out);
+}
+
+bool params_check_value(struct request *request, const char *name, struct slice value)
+{
     char limit[64];
-    if (!params_text(request, object, name, out))
-        return false;
     uint64_t max = request->gateway->skel.config.limits.max_value_bytes;
-    if (out->len <= max)
+    if (value.len <= max)
         return true;
     snprintf(limit, sizeof(limit), "' is larger than %llu bytes", (unsigned long long)max);
     request_refuse_about(request, REPLY_VALUE_TOO_LARGE, "'", slice_text(name), limit);
     return false;
 }
 
-static bool params_parse_number(struct slice text, uint64_t *out)
+bool params_parse_number(struct slice text, uint64_t *out)
 {
     const char *at = text.data;
     uint64_t number = 0;

@@ -21,6 +21,7 @@ bool params_query_key(struct request *request, const char *name, struct slice *o
 /* A value: any string of at most limits.maxValue bytes. */
 bool params_value(struct request *request, const json_t *object, const char *name,
                   struct slice *out);
+bool params_check_value(struct request *request, const char *name, struct slice value);
 
 /* A duration in a body, in seconds, fractions allowed: the milliseconds, rounded up; otherwise_ms
  * when it is not there. It must be a number of at least least_ms. What is beyond max_ms is refused
@@ -36,6 +37,8 @@ bool params_seconds(struct request *request, const json_t *object,
 /* true, false; otherwise when it is not there. */
 bool params_bool(struct request *request, const json_t *object, const char *name, bool otherwise,
                  bool *out);
+
+bool params_parse_number(struct slice text, uint64_t *out); /* decimal; refuses nothing by itself */
 
 /* A number of the query within [low, high]; otherwise when it is not there. */
 bool params_number(struct request *request, const char *name, uint64_t otherwise, uint64_t low,

@@ -52,6 +52,8 @@ static const char *reply_reason(unsigned status)
         return "Conflict";
     case 413:
         return "Payload Too Large";
+    case 426:
+        return "Upgrade Required";
     case 429:
         return "Too Many Requests";
     case 500:
@@ -113,6 +115,11 @@ void reply_describe(const struct reply *reply, h2o_req_t *http)
     reply_add_header(http, H2O_TOKEN_CONTENT_TYPE, "application/json");
     if (reply->allow != NULL)
         reply_add_header(http, H2O_TOKEN_ALLOW, reply->allow);
+    if (reply->upgrade != NULL) {
+        reply_add_header(http, H2O_TOKEN_UPGRADE, "websocket");
+        h2o_add_header_by_str(&http->pool, &http->res.headers, H2O_STRLIT("sec-websocket-version"),
+                              0, NULL, reply->upgrade, strlen(reply->upgrade));
+    }
     if (reply->wants_authorization)
         reply_add_header(http, H2O_TOKEN_WWW_AUTHENTICATE, "Bearer");
     if (reply->retry_after_s != 0) {

@@ -29,6 +29,7 @@
     X(OVERFLOW, 409)                                                                               \
     X(NOT_A_NUMBER, 409)                                                                           \
     X(PAYLOAD_TOO_LARGE, 413)                                                                      \
+    X(UPGRADE_REQUIRED, 426)                                                                       \
     X(RATE_LIMITED, 429)                                                                           \
     X(INTERNAL, 500)                                                                               \
     X(NO_LEADER, 503)                                                                              \
@@ -50,6 +51,7 @@ struct reply {
     unsigned status; /* 0: not built */
     h2o_iovec_t body;
     const char *allow;        /* of 405, else NULL */
+    const char *upgrade;      /* of 426: the version of WebSocket; else NULL */
     uint64_t retry_after_s;   /* of 429, else 0 */
     bool wants_authorization; /* of 401 */
     bool closes;              /* the connection, afterwards */

@@ -59,7 +59,7 @@ void request_refuse_later(struct request *request, const char *message, uint64_t
     request->reply.retry_after_s = wait_ns / NS_PER_S + 1;
 }
 
-static void request_send(struct request *request)
+void request_send(struct request *request)
 {
     /* A client that keeps its connection would keep a process that wants to end. */
     if (request->gateway->skel.stopping)
@@ -82,10 +82,12 @@ static void request_on_gone(void *memory)
         inflight_detach(request->gateway->inflight, request->ticket);
     if (request->pop != NULL)
         pop_leave(request->pop);
+    if (request->session != NULL)
+        session_leave(request->session);
     ask_end(&request->gateway->asks, &request->ask);
 }
 
-static void request_guard(struct request *request)
+void request_wait_for_it(struct request *request)
 {
     if (request->guard != NULL)
         return;
@@ -148,7 +150,7 @@ static void request_wait(struct request *request)
         request_send(request);
         return;
     }
-    request_guard(request);
+    request_wait_for_it(request);
     request->wait.wake = request_on_wake;
     request->wait.arg = request;
     request->wait.deadline_ns = request->deadline_ns;
@@ -221,7 +223,7 @@ void request_propose(struct request *request, enum proc worker)
                                          .arg = request};
     if (request_is_of_outcast(request))
         return;
-    request_guard(request);
+    request_wait_for_it(request);
     int error = inflight_add(request->gateway->inflight, &write, &request->ticket);
     if (error != 0)
         request_refuse_outcome(request, error);
@@ -247,7 +249,7 @@ void request_pop(struct request *request, struct slice key, uint64_t wait_ms)
     if (request_is_of_outcast(request))
         return;
     request_keep(request, key);
-    request_guard(request);
+    request_wait_for_it(request);
     int error = pop_begin(request->gateway->pops, &wish, &request->pop);
     if (error != 0)
         request_refuse_outcome(request, error);
@@ -274,7 +276,7 @@ void request_ask(struct request *request)
     request->ask.deadline_ns = request->deadline_ns;
     request->ask.done = request_on_asked;
     request->ask.arg = request;
-    request_guard(request);
+    request_wait_for_it(request);
     if (ask_begin(&request->gateway->asks, &request->ask) != 0)
         request_refuse_later(request, "too many requests about the cluster are under way", 0);
 }
@@ -282,11 +284,24 @@ void request_ask(struct request *request)
 /* ---- the token -------------------------------------------------------------------------------
  */
 
+/* Browsers cannot set headers on a WebSocket, so the query of a subscription may hold it. */
+static bool request_has_token_in_query(struct request *request)
+{
+    struct slice token;
+    if (request->route->kind != ROUTE_SUBSCRIBE || !query_find(&request->query, "token", &token) ||
+        token.len == 0)
+        return false;
+    token_apikey_hash(token, request->token_hash);
+    return true;
+}
+
 static bool request_has_token(struct request *request)
 {
     const h2o_headers_t *headers = &request->http->headers;
     ssize_t at = h2o_find_header(headers, H2O_TOKEN_AUTHORIZATION, -1);
-    if (at == -1 || h2o_find_header(headers, H2O_TOKEN_AUTHORIZATION, at) != -1)
+    if (at == -1)
+        return request_has_token_in_query(request);
+    if (h2o_find_header(headers, H2O_TOKEN_AUTHORIZATION, at) != -1)
         return false;
     h2o_iovec_t value = headers->entries[at].value;
     return auth_hash_of_header(slice_of(value.base, value.len), request->token_hash);
@@ -348,6 +363,11 @@ static bool request_reads_cacheq(const struct request *request)
            (request->route->of_cacheq || request->route->of_both);
 }
 
+static bool request_subscribes(const struct request *request)
+{
+    return request->route->kind == ROUTE_SUBSCRIBE;
+}
+
 /* Within a read transaction of the storage worker's map: the token, then what a read reads. */
 static int request_look(struct map *map, MDB_txn *txn, void *arg)
 {
@@ -371,6 +391,15 @@ static int request_look_there(struct map *map, MDB_txn *txn, void *arg)
     return request->route->look(request, map, txn);
 }
 
+/* That this is called says that the worker has applied what anybody was told of. */
+static int request_look_at_nothing(struct map *map, MDB_txn *txn, void *arg)
+{
+    (void)map;
+    (void)txn;
+    (void)arg;
+    return 0;
+}
+
 static struct reads *request_reads_of(struct request *request, enum proc worker)
 {
     request->obstacle = request->gateway->views[PROC_WORKER_SLOT(worker)].reads;
@@ -391,6 +420,9 @@ static int request_decide(struct request *request)
         (request->verdict == REQUEST_ADMITTED || request->route->of_both))
         error = read_now(request_reads_of(request, PROC_CACHEQ), request->mode, request->index,
                          request_look_there, request);
+    if (error == 0 && request_subscribes(request) && request->verdict == REQUEST_ADMITTED)
+        error = read_now(request_reads_of(request, PROC_EVENTS), request->mode, request->index,
+                         request_look_at_nothing, request);
     return error;
 }
 
@@ -403,10 +435,13 @@ static void request_go_on(struct request *request)
         request->route->write(request);
     else if (request->verdict == REQUEST_ADMITTED && request->route->kind == ROUTE_LOCAL)
         request->route->answer(request);
+    else if (request->verdict == REQUEST_ADMITTED && request_subscribes(request))
+        request->route->subscribe(request);
     if (request->verdict == REQUEST_ANSWERED)
         request_send(request);
     else
-        CHECK(request->ticket != 0 || request->pop != NULL || request->ask.is_open);
+        CHECK(request->ticket != 0 || request->pop != NULL || request->session != NULL ||
+              request->ask.is_open);
 }
 
 static void request_run(struct request *request)
@@ -481,6 +516,8 @@ static bool request_is_acceptable(struct request *request, const char *allow)
         request_refuse(request, REPLY_BAD_REQUEST, "request line and headers are too long");
     } else if (request->http->entity.len > config->limits.max_body_bytes) {
         request_refuse(request, REPLY_PAYLOAD_TOO_LARGE, "the body is larger than limits.maxBody");
+    } else if (request_subscribes(request) && !request_take_query(request)) {
+        return false; /* it may hold the token */
     } else if (request->route->who != ROUTE_ANYBODY && !request_has_token(request)) {
         request_refuse(request, REPLY_AUTHENTICATION_FAILED, request_unknown_token);
     } else {
@@ -509,7 +546,7 @@ void request_begin(struct gateway *gateway, h2o_req_t *http, enum route_listener
                                ? request->route->patience_ms
                                : gateway->skel.config.limits.request_timeout_ms;
     request->deadline_ns = clock_boot_ns() + patience_ms * NS_PER_MS;
-    request->mode =
-        request->route->kind == ROUTE_READ && !request->is_stale ? READ_LINEARIZABLE : READ_STALE;
+    bool is_linearizable = request->route->kind == ROUTE_READ || request_subscribes(request);
+    request->mode = is_linearizable && !request->is_stale ? READ_LINEARIZABLE : READ_STALE;
     request_run(request);
 }

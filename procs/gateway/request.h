@@ -42,11 +42,12 @@ struct request {
 
     struct request_guard *guard; /* NULL until it waits */
     struct read_wait wait;
-    struct reads *waits_at; /* NULL: it never waited */
-    struct reads *obstacle; /* where the last look came to nothing */
-    uint64_t ticket;        /* of inflight.h; 0: none */
-    struct pop *pop;        /* of pops.h; NULL: none */
-    struct ask ask;         /* of asks.h; the handler says what */
+    struct reads *waits_at;  /* NULL: it never waited */
+    struct reads *obstacle;  /* where the last look came to nothing */
+    uint64_t ticket;         /* of inflight.h; 0: none */
+    struct pop *pop;         /* of pops.h; NULL: none */
+    struct session *session; /* of sessions.h, while it is being placed; NULL: none */
+    struct ask ask;          /* of asks.h; the handler says what */
 
     struct reply reply;
     void *own;         /* the handler's, in the request's memory */
@@ -77,10 +78,19 @@ void request_propose(struct request *request, enum proc worker);
 /* Likewise a QUEUE_POP that waits so long for an item. */
 void request_pop(struct request *request, struct slice key, uint64_t wait_ms);
 
+/* Makes a session (request_subscribe.c), with the request's scope, token and deadline; the route's
+ * subscribed() hands it over. The other members of the wish are the handler's. */
+void request_subscribe(struct request *request, const struct session_wish *wish);
+
 /* Copies bytes into the request's memory: request->kept. */
 void request_keep(struct request *request, struct slice bytes);
 
 /* Asks raft what request->ask says; the route's asked() hears the answer. */
 void request_ask(struct request *request);
+
+/* ---- for request_subscribe.c ---- */
+
+void request_wait_for_it(struct request *request); /* it will be answered later */
+void request_send(struct request *request);        /* what was built */
 
 #endif

@@ -177,6 +177,27 @@ static const struct route route_table[] = {
      .who = ROUTE_ANY_TOKEN,
      .rate_class = RATE_QUEUES,
      .write = queues_delete},
+    /* events */
+    {.method = "POST",
+     .path = "/events",
+     .kind = ROUTE_WRITE,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_EVENTS,
+     .write = events_publish},
+    {.method = "GET",
+     .path = "/events/subscribe",
+     .kind = ROUTE_SUBSCRIBE,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_EVENTS,
+     .subscribe = events_subscribe,
+     .subscribed = events_subscribed},
+    {.method = "GET",
+     .path = "/events/stream",
+     .kind = ROUTE_SUBSCRIBE,
+     .who = ROUTE_ANY_TOKEN,
+     .rate_class = RATE_EVENTS,
+     .subscribe = events_stream,
+     .subscribed = events_streamed},
     /* system */
     {.method = "GET",
      .path = "/ping",
@@ -254,10 +275,15 @@ static const struct route route_health[] = {
      .look = system_readyz},
 };
 
+static bool route_answers_head(const struct route *route)
+{
+    return strcmp(route->method, "GET") == 0 && route->kind != ROUTE_SUBSCRIBE;
+}
+
 static bool route_method_fits(const struct route *route, struct slice method)
 {
     return slice_equal(method, slice_text(route->method)) ||
-           (strcmp(route->method, "GET") == 0 && slice_equal(method, slice_text("HEAD")));
+           (route_answers_head(route) && slice_equal(method, slice_text("HEAD")));
 }
 
 static const struct route *route_search(const struct route *routes, size_t count,
@@ -268,7 +294,7 @@ static const struct route *route_search(const struct route *routes, size_t count
             continue;
         if (route_method_fits(&routes[i], method))
             return &routes[i];
-        *allow = strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method;
+        *allow = route_answers_head(&routes[i]) ? "GET, HEAD" : routes[i].method;
     }
     return NULL;
 }

@@ -13,17 +13,19 @@
 #include "shm/rate.h"
 
 struct request;
+struct session;
 
 enum route_kind {
-    ROUTE_LOCAL, /* answer(), needs nothing from the map but the token's scope */
-    ROUTE_READ,  /* look() within a linearizable (or stale) read of one worker's map */
-    ROUTE_WRITE  /* write() proposes */
+    ROUTE_LOCAL,    /* answer(), needs nothing from the map but the token's scope */
+    ROUTE_READ,     /* look() within a linearizable (or stale) read of one worker's map */
+    ROUTE_WRITE,    /* write() proposes */
+    ROUTE_SUBSCRIBE /* subscribe(), when the token and this node's events are up to date */
 };
 
 enum route_who { ROUTE_ANYBODY, ROUTE_ANY_TOKEN, ROUTE_ROOT_ONLY };
 
 struct route {
-    const char *method; /* GET answers HEAD too */
+    const char *method; /* GET answers HEAD too, unless it is for a subscription */
     const char *path;   /* below ROUTE_BASE */
     enum route_kind kind;
     enum route_who who;
@@ -40,6 +42,10 @@ struct route {
     void (*write)(struct request *request);
     /* Builds the answer to a write that was applied; NULL: {"index":N}. */
     void (*applied)(struct request *request, const struct inflight_outcome *outcome);
+    /* Ends with request_subscribe, or builds an answer. */
+    void (*subscribe)(struct request *request);
+    /* The session that was asked for is there: answers, and hands it to its transport. */
+    void (*subscribed)(struct request *request, struct session *session);
     /* Builds the answer when raft has answered what request_ask asked, or has not. */
     void (*asked)(struct request *request, const struct ask_answer *answer);
     /* Words for a conflict or what is not found; NULL: the general ones. */

@@ -2,10 +2,12 @@
  * log. */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -135,8 +137,10 @@ static _Noreturn void fake_exec_gateway(const struct fake *fake, int control, in
     for (int i = 0; i < count; i++)
         dup2(copies[i], STDERR_FILENO + i); /* 2, then PROC_FD_CONTROL and those behind it */
     close_range((unsigned)(STDERR_FILENO + count), ~0u, 0);
-    if (descriptors != 0)
+    if (descriptors != 0) {
         setrlimit(RLIMIT_NOFILE, &(struct rlimit){descriptors, descriptors});
+        prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE, 0, 0, 0); /* or root would raise it */
+    }
     execv("/proc/self/exe", arguments);
     _exit(127);
 }

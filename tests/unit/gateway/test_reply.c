@@ -18,6 +18,7 @@ Test(reply, every_error_type_has_the_status_of_the_contract)
         {405, " METHOD_NOT_ALLOWED "},
         {409, " CONFLICT OVERFLOW NOT_A_NUMBER "},
         {413, " PAYLOAD_TOO_LARGE "},
+        {426, " UPGRADE_REQUIRED "},
         {429, " RATE_LIMITED "},
         {500, " INTERNAL "},
         {503, " NO_LEADER TOO_MANY_SESSIONS OUTCOME_UNKNOWN "},
