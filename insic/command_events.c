@@ -64,11 +64,7 @@ static int publish_read_arguments(struct publication *publication, const struct 
 static int publish_check_json(const char *text)
 {
     json_error_t problem;
-    json_t *value = json_loads(
-        text, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES,
-        &problem);
-    json_decref(value);
-    if (value)
+    if (json_text_check(text, &problem))
         return 0;
     print_error("Error", "<data> is not valid JSON: %d:%d: %s.", problem.line, problem.column,
                 problem.text);

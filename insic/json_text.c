@@ -1,6 +1,10 @@
 /* json_text.c - JSON as it was written. */
 #include "insic/json_text.h"
 
+#include <stdlib.h>
+
+#include "base/check.h"
+
 struct cursor {
     const char *at, *end;
 };
@@ -96,6 +100,67 @@ bool json_text_is_string(struct slice text)
 {
     return text.len > 0 && *(const char *)text.data == '"';
 }
+
+/* ---- checking ---- */
+
+static size_t number_digits(const char *text)
+{
+    return strspn(text, "0123456789");
+}
+
+/* The length of the number that a text begins with (RFC 8259, 6); 0: it begins with none. */
+static size_t number_length(const char *text)
+{
+    size_t at = *text == '-', digits = number_digits(text + at);
+    if (digits == 0 || (digits > 1 && text[at] == '0'))
+        return 0;
+    at += digits;
+    if (text[at] == '.') {
+        digits = number_digits(text + at + 1);
+        if (digits == 0)
+            return 0;
+        at += 1 + digits;
+    }
+    if (text[at] == 'e' || text[at] == 'E') {
+        size_t sign = text[at + 1] == '-' || text[at + 1] == '+';
+        digits = number_digits(text + at + 1 + sign);
+        if (digits == 0)
+            return 0;
+        at += 1 + sign + digits;
+    }
+    return at;
+}
+
+/* Makes a 0 and blanks of each number: everything keeps its place, and none is too large. */
+static void json_blank_numbers(char *text)
+{
+    struct cursor cursor = {text, text + strlen(text)};
+    while (cursor.at < cursor.end) {
+        size_t run = strspn(cursor.at, "-+.0123456789eE");
+        bool is_number = strchr("-0123456789", *cursor.at) && run == number_length(cursor.at);
+        if (*cursor.at == '"') {
+            cursor_skip_string(&cursor);
+            continue;
+        }
+        if (is_number) {
+            memset(text + (cursor.at - text), ' ', run);
+            text[cursor.at - text] = '0';
+        }
+        cursor.at += run > 0 ? run : 1;
+    }
+}
+
+bool json_text_check(const char *text, json_error_t *problem)
+{
+    char *copy = mem_copy_string(text);
+    json_blank_numbers(copy);
+    json_t *value = json_loads(copy, JSON_DECODE_ANY | JSON_ALLOW_NUL, problem);
+    json_decref(value);
+    free(copy);
+    return value != NULL;
+}
+
+/* ---- compacting ---- */
 
 int json_text_compact(struct buf *out, struct slice text)
 {

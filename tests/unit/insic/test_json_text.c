@@ -107,6 +107,37 @@ Test(json_text, only_what_stands_between_tokens_goes)
     compact("[\"a \\", "[\"a \\");
 }
 
+Test(json_text, numbers_of_any_size_are_json)
+{
+    static const char *const good[] = {"0",
+                                       "-0",
+                                       "1.10",
+                                       "-1E400",
+                                       "1e+5",
+                                       "2E-7",
+                                       "123456789012345678901234567890",
+                                       "[1,-2.50 , 3e9]",
+                                       "{\"a\":1e999,\"1e\":\"01 -\"}",
+                                       "\"1.\"",
+                                       "null",
+                                       " true ",
+                                       "{\"a\":1,\"a\":2}",
+                                       "\"\\ud83d\\ude00\\u0000\""};
+    static const char *const bad[] = {"",      " ",           "01",  "-",       "1.",       ".5",
+                                      "+1",    "1e",          "1e+", "--1",     "1-2",      "1 2",
+                                      "-01",   "1.e5",        "0x1", "NaN",     "Infinity", "[1,]",
+                                      "{1:2}", "{\"a\":}",    "\"a", "\"\\x\"", "\"\t\"",   "tru",
+                                      "1true", "\"\\ud800\"", "[",   "[1}",     "hello"};
+    json_error_t problem;
+    for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        cr_expect(json_text_check(good[i], &problem), "%s: %s", good[i], problem.text);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_expect_not(json_text_check(bad[i], &problem), "%s", bad[i]);
+    cr_expect_not(json_text_check("{\"a\": 123456,\n \"b\": -1.5 x}", &problem));
+    cr_expect_eq(problem.line, 2);
+    cr_expect_eq(problem.column, 12);
+}
+
 Test(json_text, a_string_begins_with_a_quote)
 {
     cr_expect(json_text_is_string(slice_text("\"\"")));
