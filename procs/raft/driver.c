@@ -197,8 +197,8 @@ static void driver_carry_out(struct driver *driver, const struct raft_update *up
         driver_lead_on(driver);
     if (update->install)
         driver_install(driver, update);
-    if (update->snapshot_peer_count > 0)
-        driver_send_snapshots(driver, update);
+    for (uint32_t i = 0; i < update->snapshot_peer_count; i++)
+        snapshot_sends_want(&driver->sends, update->snapshot_peers[i], true);
     driver_set_timer(driver, update->next_deadline_ns);
     if (update->damage != RAFT_DAMAGE_NONE)
         driver_give_up(driver, E_CORRUPT);

@@ -102,9 +102,11 @@ static void driver_on_peer_message(void *arg, struct peer *from, enum peer_messa
     case PEER_SNAPSHOT_ACK:
     case PEER_SNAPSHOT_ABORT:
     case PEER_SNAPSHOT_WANTED:
+        driver_on_snapshot_message(driver, from, number, body);
+        break;
     case PEER_STATE_HASH:
     case PEER_STATE_DIFFERS:
-        driver_on_snapshot_message(driver, from, number, body);
+        state_watch_on_message(&driver->watch, from, number, body);
         break;
     default:
         unpack_refuse(body);
@@ -139,7 +141,7 @@ static void driver_on_peer_down(void *arg, struct peer *peer)
     driver_tell_core(driver, peer, false);
     driver_tell_gateways(driver);
     admin_changes_lose_peer(&driver->changes, peer);
-    driver_snapshot_peer_gone(driver, peer);
+    snapshot_sends_on_peer_gone(&driver->sends, peer_info(peer)->id);
 }
 
 /* What it said on its last connection may be lost: a refusal, or that its disk is full. */
@@ -149,7 +151,7 @@ static void driver_on_peer_heard(void *arg, struct peer *peer)
     driver_note_life(driver, peer);
     joining_on_heard(&driver->joining, peer);
     driver_note_full(driver, peer_info(peer)->id, false);
-    driver_snapshot_peer_heard(driver, peer);
+    snapshot_intake_on_peer_gone(&driver->intake, peer_info(peer)->id);
     admin_changes_lose_peer(&driver->changes, peer);
     if (peer_info(peer)->id == driver->group.leader)
         driver_tell_gateways_again(driver);

@@ -9,7 +9,6 @@
  *                   driver_forward.c   proposals on their way to the leader, and full disks
  *                   driver_clock.c     cluster time
  *                   driver_transfer.c  snapshots
- *                   driver_state.c     whether states agree
  *   the cluster     driver_admit.c     who may belong to it
  *                   driver_handover.c  leadership, before a planned stop
  *   snapshots here  driver_snapshot.c  making one, cutting the log, loading, installing
@@ -30,45 +29,14 @@
 #include "procs/raft/joining.h"
 #include "procs/raft/peer_append.h"
 #include "procs/raft/peers.h"
-#include "procs/raft/snapshot_receive.h"
-#include "procs/raft/snapshot_send.h"
+#include "procs/raft/snapshot_intake.h"
+#include "procs/raft/snapshot_sends.h"
 #include "procs/raft/snapshots.h"
-#include "procs/raft/state_check.h"
+#include "procs/raft/state_watch.h"
 #include "procs/raft/wal.h"
 
 #define DRIVER_LOAD_NS 1000000000ull  /* between two tries of a worker to load a snapshot */
 #define DRIVER_LACK_NS 60000000000ull /* between two lines that say that there is none */
-
-enum driver_sending_state {
-    DRIVER_NO_SENDING,
-    DRIVER_WAITS, /* its turn has not come */
-    DRIVER_SENDS,
-    DRIVER_SENT /* well or not; the core is to be told */
-};
-
-struct driver_sending { /* driver_transfer.c: a snapshot to one member */
-    struct driver *driver;
-    uint64_t to; /* raft id; RAFT_NONE: this place is free */
-    enum driver_sending_state state;
-    bool for_core;     /* it asked for it, and is told of its end */
-    unsigned failures; /* in a row */
-    struct snapshot_send *send;
-    uint64_t index, due_ns;
-    int error;
-};
-
-struct driver_transfers {  /* driver_transfer.c; the last two: driver_state.c */
-    struct helper *helper; /* reads what is sent; made when it is needed first */
-    struct driver_sending sends[RAFT_MEMBERS_MAX];
-    struct loop_timer timer;
-    uint64_t last;  /* number of the last transfer */
-    uint64_t term;  /* in which they were begun; 0: this node does not lead */
-    uint64_t bytes; /* sent and received, since the start */
-    bool doubts;    /* a snapshot that was found damaged over there is looked at here */
-    struct snapshot_receive receive;
-    struct state_check *check;
-    uint64_t open_told_ns; /* no line on states that differ before that */
-};
 
 struct driver_life { /* of another node's raft process: since when it is known */
     uint64_t id, start_id, since_ns;
@@ -110,7 +78,9 @@ struct driver {
     bool begins_anew; /* at the end of this turn */
     struct apply apply;
     struct snapshots snapshots;
-    struct driver_transfers transfers;
+    struct snapshot_sends sends;
+    struct snapshot_intake intake;
+    struct state_watch watch;
     uint64_t installing; /* index of the snapshot behind which the log is begun anew; 0: none */
     struct loop_timer load_timer;
     uint64_t lack_told_ns;               /* no line on the lack of a snapshot before that */
@@ -229,26 +199,9 @@ void driver_on_load_timer(void *arg);
 /* driver_transfer.c: between nodes */
 void driver_transfer_init(struct driver *driver);
 void driver_transfer_close(struct driver *driver);
-/* A PEER_SNAPSHOT_* or PEER_STATE_* message, whose body is consumed to its end or refused; the core
- * wants peers to be sent the newest snapshot; a peer cannot be spoken to any more, or speaks on a
- * new connection. */
+/* A PEER_SNAPSHOT_* message, whose body is consumed to its end or refused. */
 void driver_on_snapshot_message(struct driver *driver, struct peer *from, enum peer_message number,
                                 struct unpack *body);
-void driver_send_snapshots(struct driver *driver, const struct raft_update *update);
-void driver_snapshot_peer_gone(struct driver *driver, struct peer *peer);
-void driver_snapshot_peer_heard(struct driver *driver, struct peer *peer);
-void driver_send_on(struct driver *driver); /* there is another snapshot */
-void driver_ask_for_snapshot(
-    struct driver *driver); /* the leader, for one that leads to this log */
-/* To a member: 0: write the elements, then peer_end. E_PEER_DOWN, E_BUSY. */
-int driver_say(struct driver *driver, uint64_t to, enum peer_message number, struct pack **pack,
-               struct peer **peer);
-
-/* driver_state.c */
-struct state_check *driver_state_check_new(struct driver *driver);
-void driver_on_checkpoint(void *arg, enum proc worker, uint64_t index, uint64_t hash);
-void driver_on_state_message(struct driver *driver, uint64_t from, enum peer_message number,
-                             struct unpack *body);
 
 /* driver_start.c */
 /* Ends the process; the log line says why. */

@@ -117,8 +117,10 @@ static void driver_cut_log(struct driver *driver)
 
 static void driver_on_snapshot_made(void *arg)
 {
-    driver_cut_log(arg);
-    driver_send_on(arg);
+    struct driver *driver = arg;
+    driver_cut_log(driver);
+    snapshot_intake_on_newest(&driver->intake);
+    snapshot_sends_on_newest(&driver->sends);
 }
 
 void driver_hook_snapshots(struct driver *driver, struct snapshots_hooks *hooks)
@@ -143,7 +145,7 @@ static void driver_lack_snapshot(struct driver *driver, enum proc worker, uint64
     }
     if (is_alone)
         driver_give_up(driver, E_CORRUPT);
-    driver_ask_for_snapshot(driver);
+    snapshot_intake_ask(&driver->intake);
     loop_timer_set(driver->loop, &driver->load_timer, now_ns + DRIVER_LOAD_NS);
 }
 

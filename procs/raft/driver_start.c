@@ -323,6 +323,7 @@ static void driver_open_links(struct driver *driver, const struct wal_state *sta
     int error = driver_open_peers(driver);
     if (error)
         driver_give_up(driver, error);
+    driver_transfer_init(driver);
     driver_make_joining(driver, has_log);
     driver_make_admin(driver);
     driver_start_core(driver);
@@ -367,7 +368,6 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     driver_note_identity(driver, &state);
     bool has_log = state.last_index > 0;
     driver_open_snapshots(driver, &state);
-    driver_transfer_init(driver);
     driver_find_base(driver, &state, &base);
     bool may_found = driver_may_found(driver, &state);
     if (may_found && (state.identity.founder || skel->config.node_count == 1)) {

@@ -185,6 +185,12 @@ void driver_hook_gateways(struct driver *driver, struct gateways_hooks *hooks)
                                      .arg = driver};
 }
 
+static void driver_on_checkpoint(void *arg, enum proc worker, uint64_t index, uint64_t hash)
+{
+    struct driver *driver = arg;
+    state_watch_on_checkpoint(&driver->watch, worker, index, hash);
+}
+
 void driver_hook_workers(struct driver *driver, struct apply_hooks *hooks)
 {
     *hooks = (struct apply_hooks){.applied = driver_on_applied,
@@ -217,7 +223,8 @@ void driver_on_trim_timer(void *arg)
 
 static void driver_watch_memory(struct driver *driver)
 {
-    driver->trim.bytes = driver->entry_bytes + driver->apply.sent_bytes + driver->transfers.bytes;
+    driver->trim.bytes =
+        driver->entry_bytes + driver->apply.sent_bytes + driver->sends.bytes + driver->intake.bytes;
     if (driver->trim.bytes - driver->trim.trimmed_bytes >= DRIVER_TRIM_BYTES &&
         driver->trim.timer.due_ns == 0)
         loop_timer_set(driver->loop, &driver->trim.timer,
