@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 
-_Static_assert(LIMIT_BODY_MAX + EVENT_CONNECTIONS_MAX * EVENT_CONNECTION_BYTES + 4096 <
+_Static_assert(LIMIT_BODY_MAX + (size_t)EVENT_CONNECTIONS_MAX * EVENT_CONNECTION_BYTES + 4096 <
                    LIMIT_ENTRY_BYTES,
                "the largest EVENT is a message that a link takes");
 
@@ -140,7 +140,7 @@ static bool events_gateway_event_fits(const struct msg_event *msg)
     return msg->topic.len > 0 && msg->topic.len <= LIMIT_KEY_BYTES &&
            msg->data.len <= LIMIT_BODY_MAX && msg->connections.len > 0 &&
            msg->connections.len % EVENT_CONNECTION_BYTES == 0 &&
-           msg->connections.len <= EVENT_CONNECTIONS_MAX * EVENT_CONNECTION_BYTES;
+           msg->connections.len <= (size_t)EVENT_CONNECTIONS_MAX * EVENT_CONNECTION_BYTES;
 }
 
 int msg_event_send(struct link *link, const struct msg_event *msg)

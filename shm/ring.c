@@ -95,7 +95,7 @@ static int ring_drop_some(struct ring *ring, MDB_cursor *cursor, uint64_t limit_
                           void *arg)
 {
     for (unsigned i = 0; i < limit_events && ring->bytes > limit_bytes; i++) {
-        struct ring_event event;
+        struct ring_event event = {0};
         MDB_val key, stored;
         int found = mdb_cursor_get(cursor, &key, &stored, MDB_FIRST);
         if (found == MDB_NOTFOUND)

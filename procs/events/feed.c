@@ -113,7 +113,7 @@ void feed_init(struct feed *feed)
 {
     *feed = (struct feed){0};
     topics_init(&feed->topics);
-    buf_init(&feed->connections, EVENT_CONNECTIONS_MAX * EVENT_CONNECTION_BYTES);
+    buf_init(&feed->connections, (size_t)EVENT_CONNECTIONS_MAX * EVENT_CONNECTION_BYTES);
 }
 
 void feed_begin(struct feed *feed, struct link *link, uint64_t applied_index)

@@ -150,7 +150,8 @@ static uint64_t apply(const struct command *command)
     struct session_result result;
     buf_clear(&encoded);
     cr_assert_eq(command_encode(&encoded, command), 0);
-    const struct msg_apply entry = {.index = ++last_index,
+    last_index++;
+    const struct msg_apply entry = {.index = last_index,
                                     .term = 1,
                                     .stamp_ms = 1000000 + last_index,
                                     .command = buf_slice(&encoded)};
@@ -267,6 +268,13 @@ static void take_gap(struct gateway *gateway, struct unpack *body)
     note(client_of(gateway, msg.connection), text);
 }
 
+static char letter_of(enum msg type)
+{
+    if (type == MSG_EVENT_CAUGHT_UP)
+        return 'l';
+    return type == MSG_EVENT_BEHIND ? 'b' : 'o';
+}
+
 static void take(struct gateway *gateway, enum msg type, struct unpack *body)
 {
     struct msg_event_reached reached;
@@ -288,11 +296,7 @@ static void take(struct gateway *gateway, enum msg type, struct unpack *body)
         break;
     default:
         cr_assert_eq(msg_event_place_decode(&place, body), 0);
-        note_number(gateway, place.connection,
-                    type == MSG_EVENT_CAUGHT_UP ? 'l'
-                    : type == MSG_EVENT_BEHIND  ? 'b'
-                                                : 'o',
-                    place.index);
+        note_number(gateway, place.connection, letter_of(type), place.index);
     }
 }
 

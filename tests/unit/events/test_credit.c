@@ -7,8 +7,8 @@
 
 TestSuite(credit, .init = feeding_init, .fini = feeding_fini, .timeout = 120);
 
-#define COST (EVENT_COST_BYTES + 2) /* of publish("t", "1") */
-#define EACH (RING_EVENT_BYTES + 2) /* what it counts in the ring */
+#define COST ((uint64_t)EVENT_COST_BYTES + 2) /* of publish("t", "1") */
+#define EACH ((uint64_t)RING_EVENT_BYTES + 2) /* what it counts in the ring */
 #define LINK_COST (COST + EVENT_CONNECTION_BYTES)
 
 static void subscribe_with(uint64_t connection, uint64_t window, uint64_t unpaid)

@@ -9,7 +9,7 @@
 
 TestSuite(resume, .init = feeding_init, .fini = feeding_fini, .timeout = 120);
 
-#define EACH (RING_EVENT_BYTES + 2) /* what publish("t", "1") counts in the ring */
+#define EACH ((uint64_t)RING_EVENT_BYTES + 2) /* what publish("t", "1") counts in the ring */
 
 static void publish_many(unsigned count)
 {

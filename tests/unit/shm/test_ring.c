@@ -153,7 +153,7 @@ Test(ring, one_that_is_removed_leaves_no_trace)
     cr_assert_eq(ring_remove(&ring, txn, 2), 0);
     cr_assert_eq(ring_remove(&ring, txn, 77), 0);
     cr_assert_str_eq(scan(0), "1:t=1@1001 3:t=1@1003 ");
-    cr_assert_eq(ring.bytes, 2 * (RING_EVENT_BYTES + 2));
+    cr_assert_eq(ring.bytes, 2 * ((uint64_t)RING_EVENT_BYTES + 2));
     cr_assert_eq(ring.dropped_index, 0);
 }
 
@@ -169,7 +169,7 @@ Test(ring, an_event_of_any_size_comes_back_whole)
     cr_assert_eq(mdb_cursor_get(cursor, &key, &stored, MDB_FIRST), 0);
     cr_assert_eq(stored.mv_size, 8 + SCOPE_BYTES + 8 + 1 + sizeof(data) - 1);
     mdb_cursor_close(cursor);
-    cr_assert_eq(ring.bytes, 2 * RING_EVENT_BYTES + 1 + sizeof(data) - 1 + 2);
+    cr_assert_eq(ring.bytes, 2 * (uint64_t)RING_EVENT_BYTES + 1 + sizeof(data) - 1 + 2);
     cr_assert_eq(ring_remove(&ring, txn, 1), 0);
     cr_assert_str_eq(scan(0), "2:t=1@1002 ");
 }
