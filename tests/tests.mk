@@ -1,7 +1,8 @@
 # tests.mk - what `make test`, `make check` and `make bench` do (included by the top Makefile).
 
 .PHONY: test unit sim core-pure system nemesis check docs-check format format-check tidy \
-	cppcheck san leak-is-found fakes bench bench-apply bench-cacheq bench-cluster \
+	cppcheck san leak-is-found fakes bench bench-apply bench-cacheq bench-publish \
+	bench-cluster \
 	bench-events
 
 C_FILES := $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || \
@@ -164,6 +165,16 @@ bench-cacheq: ENTRIES ?= 1000000
 bench-cacheq: ITEMS ?= 10000000
 bench-cacheq: $(BENCH_CACHEQ)
 	$(Q)$(BENCH_CACHEQ) $(FOLDER) $(ENTRIES) $(ITEMS)
+
+## make bench-publish  the same of events: publishing, matching, fan-out (SUBSCRIPTIONS=, EVENTS=)
+BENCH_PUBLISH := $(BUILD)/tests/bench-publish
+PUBLISH_BENCH := tests/bench/publish.c $(call without_main,$(EVENTS_SRC))
+$(eval $(call program,$(BENCH_PUBLISH),$(PUBLISH_BENCH),$(OWN_STATE),$(SYS_STATE)))
+bench-publish: FOLDER ?= /dev/shm/insi-bench-publish
+bench-publish: SUBSCRIPTIONS ?= 100000
+bench-publish: EVENTS ?= 200000
+bench-publish: $(BENCH_PUBLISH)
+	$(Q)$(BENCH_PUBLISH) $(FOLDER) $(SUBSCRIPTIONS) $(EVENTS)
 
 ## make bench         the numbers of docs/performance.md, of this machine (BENCH_ARGS=--help)
 bench: deps-bench
