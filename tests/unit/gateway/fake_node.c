@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "fake_events.h"
 #include "fake_private.h"
 #include "fake_storage.h"
 #include "ipc/entry.h"
@@ -243,6 +244,8 @@ static void fake_tell_applied_there(struct fake *fake)
 
 void fake_reach_cacheq(struct fake *fake)
 {
+    if (!fake->events_is_behind)
+        board_write_applied(fake->board, PROC_EVENTS, fake->index);
     if (fake->cacheq_is_behind)
         return;
     board_write_applied(fake->board, PROC_CACHEQ, fake->index);
@@ -253,6 +256,11 @@ static void fake_on_wait_applied(struct fake *fake, enum proc worker, struct unp
 {
     struct msg_wait_applied msg;
     cr_assert_eq(msg_wait_applied_decode(&msg, body), 0);
+    if (worker == PROC_EVENTS) {
+        const struct msg_applied_at told = {board_read_applied(fake->board, PROC_EVENTS)};
+        cr_assert_eq(msg_applied_at_send(fake_worker(fake, PROC_EVENTS), &told), 0);
+        return;
+    }
     if (worker == PROC_CACHEQ) {
         fake->awaited_there = msg.index > 0 ? msg.index : 1;
         fake_tell_applied_there(fake);
@@ -277,6 +285,8 @@ static void fake_on_worker_message(void *arg, enum msg type, struct unpack *body
         fake_on_recall(worker->fake, worker->worker, body);
     else if (type == MSG_WAIT_APPLIED)
         fake_on_wait_applied(worker->fake, worker->worker, body);
+    else if (worker->worker == PROC_EVENTS && fake_events_on_message(worker->fake, type, body))
+        return;
     else
         cr_assert_fail("a worker was sent %s", msg_name(type));
 }
@@ -285,6 +295,8 @@ static void fake_on_worker_up(void *arg, const struct link_peer *peer)
 {
     struct fake_worker_arg *worker = arg;
     (void)peer;
+    if (worker->worker == PROC_EVENTS)
+        fake_events_on_up();
     if (worker->worker != PROC_STORAGE)
         return;
     worker->fake->session = 0;
@@ -326,12 +338,17 @@ void fake_restart_raft(struct fake *fake)
     fake_open_link(fake, &fake->raft, PROC_RAFT, ++start_id);
 }
 
+void fake_restart_worker(struct fake *fake, enum proc worker, uint64_t start_id)
+{
+    struct link **link = &fake->workers[PROC_WORKER_SLOT(worker)];
+    link_close(link);
+    fake_open_link(fake, link, worker, start_id);
+}
+
 void fake_restart_storage(struct fake *fake)
 {
     static uint64_t start_id = 8000;
-    struct link **link = &fake->workers[PROC_WORKER_SLOT(PROC_STORAGE)];
-    link_close(link);
-    fake_open_link(fake, link, PROC_STORAGE, ++start_id);
+    fake_restart_worker(fake, PROC_STORAGE, ++start_id);
 }
 
 /* ---- the start -------------------------------------------------------------------------------
@@ -345,7 +362,10 @@ void fake_launch(struct fake *fake)
         cr_assert_eq(map_open_writer(&fake->map, paths.values, MAP_VALUES), 0);
     if (fake->volatile_map == NULL)
         cr_assert_eq(map_open_writer(&fake->volatile_map, paths.volatile_map, MAP_VOLATILE), 0);
+    if (fake->events_map == NULL)
+        cr_assert_eq(map_open_writer(&fake->events_map, paths.events_map, MAP_EVENTS), 0);
     board_raise_generation(fake->board, PROC_STORAGE);
+    board_raise_generation(fake->board, PROC_EVENTS);
     board_raise_generation(fake->board, PROC_CACHEQ);
     fake_open_link(fake, &fake->raft, PROC_RAFT, fake_start_id);
     for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)

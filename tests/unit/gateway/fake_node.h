@@ -45,6 +45,7 @@ struct fake {
     struct board *board;
     struct map *map;          /* the storage worker's */
     struct map *volatile_map; /* cacheq's: it holds nothing but what a test puts there */
+    struct map *events_map;   /* that of events: it holds nothing */
     struct link *raft, *workers[PROC_WORKER_COUNT];
     uint64_t epoch, term, index;
 
@@ -60,6 +61,7 @@ struct fake {
     uint64_t awaited_index;   /* by the gateway, of storage; 0: nothing */
     uint64_t awaited_there;   /* of cacheq */
     bool cacheq_is_behind;    /* it applies nothing more */
+    bool events_is_behind;    /* likewise */
     uint32_t standing;        /* on the board: enum board_standing */
     uint64_t cluster_asks[FAKE_HELD_MAX]; /* ids, to be answered by the test */
     unsigned cluster_ask_count;
@@ -120,6 +122,7 @@ void fake_reach_cacheq(struct fake *fake); /* cacheq has applied all there is, a
 void fake_answer_reads(struct fake *fake);
 void fake_restart_raft(struct fake *fake);
 void fake_restart_storage(struct fake *fake);
+void fake_restart_worker(struct fake *fake, enum proc worker, uint64_t start_id);
 void fake_supervisor_says(struct fake *fake, char byte);
 void fake_reload(struct fake *fake, const char *settings);
 bool fake_gateway_has_ended(struct fake *fake, int *status);

@@ -234,6 +234,7 @@ void fake_stop(struct fake *fake)
         buf_fini(&fake->held[i]);
     map_close(&fake->map);
     map_close(&fake->volatile_map);
+    map_close(&fake->events_map);
     board_close(&fake->board);
     close(fake->control);
     close(fake->listener);

@@ -301,9 +301,9 @@ Test(calls, bodies_have_their_limit_and_its_answer_arrives)
 Test(calls, unknown_paths_are_404)
 {
     static const char *const paths[] = {
-        "/",          "/db/api/v1",  "/db/api/v1/",      "/get?key=k",   "/db/api/v2/get?key=k",
-        BASE "/sets", BASE "/get/",  BASE "//get",       BASE "/%67et",  BASE "/../v1/get",
-        BASE "/GET",  BASE "/cache", BASE "/queue/pops", BASE "/event",  BASE "/admin/clusters"};
+        "/",          "/db/api/v1",  "/db/api/v1/",      "/get?key=k",  "/db/api/v2/get?key=k",
+        BASE "/sets", BASE "/get/",  BASE "//get",       BASE "/%67et", BASE "/../v1/get",
+        BASE "/GET",  BASE "/cache", BASE "/queue/pops", BASE "/event", BASE "/admin/clusters"};
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         expect_get(paths[i], 404, "NOT_FOUND");
         expect_post(paths[i], "{}", 404, "NOT_FOUND");
