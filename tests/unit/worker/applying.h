@@ -14,6 +14,7 @@ extern struct applier applier;
 /* How often the kind's apply was called since applying_init. VALUE_SET does nothing; VALUE_BUMP
  * answers with a detail of |delta| bytes, and with E_CONFLICT when delta is below zero. */
 extern unsigned applied_count;
+extern unsigned stored_count; /* likewise, its store */
 
 void applying_init(void); /* also swallows the log */
 void applying_fini(void);

@@ -414,3 +414,16 @@ Test(applier, a_map_that_fails_within_an_entry_is_reported)
     set(0, 1, 0); /* the map is free again */
     cr_assert_eq(applied_count, 1);
 }
+
+Test(applier, a_touch_is_a_transaction_without_an_entry)
+{
+    applier_advance(&applier, 7);
+    uint64_t state_hash = applier.state_hash;
+    cr_assert_eq(applier_touch(&applier), 0);
+    cr_assert_eq(stored_count, 1);
+    cr_assert_eq(map_applied_index(applier.map), 7);
+    cr_assert_eq(applier_touch(&applier), 0);
+    cr_assert_eq(stored_count, 2);
+    cr_assert_eq(applier.state_hash, state_hash);
+    cr_assert_null(applier.txn);
+}
