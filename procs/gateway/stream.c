@@ -1,6 +1,8 @@
 /* stream.c - see stream.h. */
 #include "procs/gateway/stream.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "base/check.h"
@@ -12,7 +14,10 @@
 #define STREAM_NUMBER(number) STREAM_TEXT(number)
 #define HTTP2_VERSION 0x200
 
-static const char stream_hello[] = "retry: " STREAM_NUMBER(STREAM_RETRY_MS) "\n\n";
+/* An id without data is no event, but where a browser, or insic, goes on: without it, who loses the
+ * connection before the first event would not know behind what. */
+#define STREAM_HELLO "id: %" PRIu64 "\nretry: " STREAM_NUMBER(STREAM_RETRY_MS) "\n\n"
+#define STREAM_HELLO_BYTES 64
 
 struct stream { /* in the request's memory; goes with it */
     h2o_generator_t super;
@@ -21,6 +26,7 @@ struct stream { /* in the request's memory; goes with it */
     bool is_open;            /* the head of the answer has left */
     bool is_writing;         /* h2o has not asked for more yet */
     bool is_final;           /* nothing may be sent any more */
+    char hello[STREAM_HELLO_BYTES];
 };
 
 static int stream_descriptor(const struct stream *stream)
@@ -152,6 +158,7 @@ void stream_open(h2o_req_t *http, struct session *session, struct slice origin)
     http_watch(http, stream_on_left, stream);
     stream_describe(http, origin);
     h2o_start_response(http, &stream->super);
-    h2o_iovec_t hello = h2o_iovec_init(stream_hello, sizeof(stream_hello) - 1);
+    int len = snprintf(stream->hello, sizeof(stream->hello), STREAM_HELLO, session->position);
+    h2o_iovec_t hello = h2o_iovec_init(stream->hello, (size_t)len);
     h2o_send(http, &hello, 1, H2O_SEND_STATE_IN_PROGRESS);
 }

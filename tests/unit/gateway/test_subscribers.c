@@ -182,6 +182,7 @@ Test(subscribers, resuming_says_after_which_index)
     expect_text(fd, "{\"topic\":\"t\",\"data\":true,\"index\":31" EMITTED);
     close(fd);
     fd = stream_with("topic=t&after=5", "Last-Event-ID: 99\r\n");
+    client_read_until(&fake, fd, "\r\nid: 99\nretry: 1000\n\n\r\n", text, sizeof(text));
     FAKE_WAIT(&fake, fake_events()->open == 1 && fake_events()->count == 2);
     cr_assert_eq(fake_last_subscription()->msg.after, 99); /* the header wins */
     fake_send_gap(&fake, fake_last_subscription()->msg.connection, 100, 200);
