@@ -82,5 +82,5 @@ def test_the_examples_print_what_stands_there(make_cluster, tmp_path):
         assert masked(printed, made) == masked(expected, shown), command
         run_commands.add(re.sub(r".*insic( --?\w+( json)?)* ", "", command).split()[0])
     assert run_commands >= {"get", "set", "delete", "setnx", "cas", "bump", "iterate", "batchset"}
-    assert run_commands >= {"cache", "atomic", "queue"}
+    assert run_commands >= {"cache", "atomic", "queue", "publish", "subscribe"}
     assert run_commands >= {"batchdelete", "ping", "api", "cluster", "transfer", "remove", "join"}
