@@ -34,7 +34,7 @@ static struct slice driver_config_payload(struct driver *driver, const struct ra
 static void driver_stamp_proposals(struct driver *driver)
 {
     struct proposals *proposals = &driver->proposals;
-    uint64_t stamp_ms = cluster_clock_stamp(&driver->clock, clock_boot_ms());
+    uint64_t stamp_ms = cluster_time_stamp(&driver->time);
     for (uint32_t i = 0; i < proposals->count; i++)
         CHECK(entry_patch_stamp(proposals_entry(proposals, i), proposals->sizes[i], stamp_ms) == 0);
 }
@@ -71,7 +71,7 @@ static void driver_write(struct driver *driver, const struct raft_update *update
     if (update->append_kind == RAFT_APPEND_PROPOSED)
         driver_stamp_proposals(driver);
     else if (update->append_kind == RAFT_APPEND_RECEIVED)
-        cluster_clock_note(&driver->clock, driver->received.last_stamp_ms);
+        cluster_time_note(&driver->time, driver->received.last_stamp_ms);
     wal_begin_write(driver->wal, update->write);
     if (update->hard_state_changed)
         wal_add_hard_state(driver->wal, update->term, update->vote);
@@ -104,7 +104,8 @@ static void driver_note_config(struct driver *driver, const struct raft_update *
     driver->config_index = update->config_index;
     driver->group.config_committed = update->config_committed;
     driver->members_are_new = true;
-    driver_clock_on_members(driver);
+    if (driver->group.members.count > 1 && driver->tick_timer.due_ns == 0) /* alone no more */
+        loop_timer_set(driver->loop, &driver->tick_timer, loop_now_ns(driver->loop));
     loop_run_again(driver->loop);
     if (update->config_committed && group_is_member(&driver->group))
         joining_note_member(&driver->joining);
@@ -129,15 +130,6 @@ static void driver_publish(struct driver *driver, const struct raft_update *upda
     board_write_lease(driver->board, &lease);
 }
 
-static void driver_begin_to_lead(struct driver *driver)
-{
-    uint64_t shown_ms =
-        board_has_cluster_time(driver->board) ? board_cluster_time_ms(driver->board) : 0;
-    int64_t offset_ms =
-        cluster_clock_lead(&driver->clock, clock_boot_ms(), clock_wall_ms(), shown_ms);
-    board_write_clock_offset(driver->board, offset_ms);
-}
-
 /* ---- duties 4 and 6 ---------------------------------------------------------------------------
  */
 
@@ -153,10 +145,12 @@ static void driver_tell_role(struct driver *driver, const struct raft_update *up
     driver->group.term = update->term;
     driver->group.leader = update->leader;
     apply_set_role(&driver->apply, update->role == RAFT_LEADER, update->term);
-    driver_tell_gateways(driver);
+    forwarding_tell(&driver->forwarding);
     joining_on_leader(&driver->joining);
-    driver_clock_on_leader(driver);
-    driver_handover_on_role(driver);
+    cluster_time_on_leader(&driver->time);
+    disk_room_on_leader(&driver->room);
+    loop_timer_set(driver->loop, &driver->tick_timer, loop_now_ns(driver->loop));
+    handover_on_role(&driver->handover);
 }
 
 static void driver_set_timer(struct driver *driver, uint64_t deadline_ns)
@@ -175,7 +169,7 @@ static void driver_carry_out(struct driver *driver, const struct raft_update *up
     }
     if (update->role == RAFT_LEADER &&
         (!group_leads(&driver->group) || driver->group.term != update->term))
-        driver_begin_to_lead(driver);
+        cluster_time_lead(&driver->time);
     driver_write(driver, update);
     driver_note_config(driver, update);
     if (update->board_changed)
@@ -194,7 +188,7 @@ static void driver_carry_out(struct driver *driver, const struct raft_update *up
         skel_yielded(driver->skel);
     }
     if (update->transfer == RAFT_TRANSFER_FAILED && update->role == RAFT_LEADER)
-        driver_lead_on(driver);
+        forwarding_lead_on(&driver->forwarding);
     if (update->install)
         driver_install(driver, update);
     for (uint32_t i = 0; i < update->snapshot_peer_count; i++)
@@ -214,6 +208,29 @@ enum raft_refusal driver_step(struct driver *driver, struct raft_event *event)
     CHECK(raft_step(driver->raft, event, &update) == 0);
     driver_carry_out(driver, &update);
     return update.refusal;
+}
+
+enum raft_refusal driver_change(void *arg, enum raft_change_kind kind, const struct member *member)
+{
+    struct driver *driver = arg;
+    struct raft_event event = {.kind = RAFT_EVENT_CHANGE};
+    event.change.kind = kind;
+    event.change.id = member->id;
+    driver->changing = *member;
+    enum raft_refusal refusal = driver_step(driver, &event);
+    driver->changing.id = RAFT_NONE;
+    return refusal;
+}
+
+enum raft_refusal driver_transfer(void *arg, uint64_t to)
+{
+    struct driver *driver = arg;
+    struct raft_event event = {.kind = RAFT_EVENT_TRANSFER, .transfer_to = to};
+    driver->group.is_transferring = true;
+    enum raft_refusal refusal = driver_step(driver, &event);
+    if (refusal != RAFT_TAKEN)
+        driver->group.is_transferring = false;
+    return refusal;
 }
 
 bool driver_receive(struct driver *driver, const struct raft_message *message)

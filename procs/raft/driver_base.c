@@ -109,5 +109,5 @@ void driver_find_base(struct driver *driver, struct wal_state *state, struct dri
     base->term = oldest->term;
     base->config_index = oldest->config_index;
     driver->group.members = oldest->members;
-    cluster_clock_note(&driver->clock, oldest->stamp_ms);
+    cluster_time_note(&driver->time, oldest->stamp_ms);
 }

@@ -2,9 +2,12 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "procs/raft/driver_private.h"
+
+#define DRIVER_TICK_NS NS_PER_S
 
 /* ---- out --------------------------------------------------------------------------------------
  */
@@ -72,7 +75,7 @@ static void driver_on_peer_message(void *arg, struct peer *from, enum peer_messa
         driver_on_raft_message(driver, from, number, body);
         break;
     case PEER_JOIN:
-        driver_on_join(driver, from, body);
+        admission_on_join(&driver->admission, from, body);
         break;
     case PEER_JOIN_ANSWER:
     case PEER_INVITE:
@@ -81,8 +84,10 @@ static void driver_on_peer_message(void *arg, struct peer *from, enum peer_messa
     case PEER_FORWARD:
     case PEER_FORWARD_REFUSED:
     case PEER_FORWARD_AGAIN:
+        forwarding_on_message(&driver->forwarding, from, number, body);
+        break;
     case PEER_DISK:
-        driver_forward_on_message(driver, from, number, body);
+        disk_room_on_message(&driver->room, from, body);
         break;
     case PEER_STATUS_ASK:
     case PEER_STATUS_ANSWER:
@@ -95,7 +100,7 @@ static void driver_on_peer_message(void *arg, struct peer *from, enum peer_messa
         break;
     case PEER_CLOCK_ASK:
     case PEER_CLOCK_ANSWER:
-        driver_clock_on_message(driver, from, number, body);
+        cluster_time_on_message(&driver->time, from, number, body);
         break;
     case PEER_SNAPSHOT_OFFER:
     case PEER_SNAPSHOT_CHUNK:
@@ -129,9 +134,9 @@ static void driver_tell_core(struct driver *driver, const struct peer *peer, boo
 static void driver_on_peer_up(void *arg, struct peer *peer)
 {
     struct driver *driver = arg;
-    driver_note_life(driver, peer);
+    handover_note_life(&driver->handover, peer);
     driver_tell_core(driver, peer, true);
-    driver_tell_gateways(driver);
+    forwarding_tell(&driver->forwarding);
     joining_on_up(&driver->joining, peer);
 }
 
@@ -139,7 +144,7 @@ static void driver_on_peer_down(void *arg, struct peer *peer)
 {
     struct driver *driver = arg;
     driver_tell_core(driver, peer, false);
-    driver_tell_gateways(driver);
+    forwarding_tell(&driver->forwarding);
     admin_changes_lose_peer(&driver->changes, peer);
     snapshot_sends_on_peer_gone(&driver->sends, peer_info(peer)->id);
 }
@@ -148,13 +153,29 @@ static void driver_on_peer_down(void *arg, struct peer *peer)
 static void driver_on_peer_heard(void *arg, struct peer *peer)
 {
     struct driver *driver = arg;
-    driver_note_life(driver, peer);
+    handover_note_life(&driver->handover, peer);
     joining_on_heard(&driver->joining, peer);
-    driver_note_full(driver, peer_info(peer)->id, false);
+    disk_room_on_heard(&driver->room, peer);
     snapshot_intake_on_peer_gone(&driver->intake, peer_info(peer)->id);
     admin_changes_lose_peer(&driver->changes, peer);
     if (peer_info(peer)->id == driver->group.leader)
-        driver_tell_gateways_again(driver);
+        forwarding_tell_again(&driver->forwarding);
+}
+
+/* A follower has things to say to its leader, a leader looks whether members have moved. */
+void driver_on_tick_timer(void *arg)
+{
+    struct driver *driver = arg;
+    struct peer *leader = peers_by_id(driver->peers, driver->group.leader);
+    if (leader) {
+        cluster_time_ask(leader);
+        disk_room_say(&driver->room, leader);
+    }
+    if (group_leads(&driver->group))
+        admission_renew_addresses(&driver->admission);
+    if (driver->group.leader != RAFT_NONE && driver->group.members.count > 1)
+        loop_timer_set(driver->loop, &driver->tick_timer,
+                       loop_now_ns(driver->loop) + DRIVER_TICK_NS);
 }
 
 void driver_tell_peers(struct driver *driver)

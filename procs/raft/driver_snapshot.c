@@ -53,7 +53,7 @@ static bool driver_on_snapshot_begins(void *arg, struct snapshot *out)
         return false;
     out->index = index;
     out->term = raft_term_at(driver->raft, index);
-    out->stamp_ms = driver->clock.last_ms;
+    out->stamp_ms = cluster_time_last_ms(&driver->time);
     memcpy(out->cluster, driver->apply.lineage, sizeof(out->cluster));
     (void)raft_config_at(driver->raft, index, &out->config_index);
     int error =
@@ -216,7 +216,7 @@ void driver_install(struct driver *driver, const struct raft_update *update)
     driver->members_are_new = true;
     if (group_is_member(&driver->group))
         joining_note_member(&driver->joining);
-    cluster_clock_note(&driver->clock, newest->stamp_ms);
+    cluster_time_note(&driver->time, newest->stamp_ms);
     wal_reset(driver->wal, update->install_index, update->install_term);
     wal_flush(driver->wal);
 }

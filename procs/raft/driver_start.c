@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/token.h"
 #include "ipc/entry.h"
+#include "procs/raft/discard.h"
 
 #define DRIVER_LOAD_BYTES (4u << 20) /* between two looks at the supervisor */
 
@@ -115,7 +116,7 @@ static int driver_load_entry(struct driver_loader *loader, const struct wal_entr
         int error = entry_stamp(from->payload, &stamp_ms);
         if (error)
             return error;
-        cluster_clock_note(&driver->clock, stamp_ms);
+        cluster_time_note(&driver->time, stamp_ms);
     }
     raft_load(driver->raft, from->index, &entry);
     if (from->index > loader->snapshot_index)
@@ -201,12 +202,8 @@ static void driver_make_cluster(struct driver *driver, bool is_resumed)
     LOG_INFO(is_resumed ? "cluster_founding_resumed" : "cluster_founded", LOG_STR("cluster", id));
 }
 
-/* ---- joining's hooks --------------------------------------------------------------------------
- */
-
-/* The core that runs has no log and no config, and has promised nothing: another takes its place.
- */
-static void driver_found(void *arg)
+/* Another core takes the place of the one that runs. */
+void driver_found(void *arg)
 {
     struct driver *driver = arg;
     const struct wal_state state = {.is_new = true};
@@ -218,84 +215,6 @@ static void driver_found(void *arg)
     peers_set_cluster(driver->peers, driver->group.cluster);
     driver_start_core(driver);
     apply_set_lineage(&driver->apply, driver->group.cluster);
-}
-
-static void driver_enter(void *arg, const uint8_t cluster[WAL_CLUSTER_BYTES])
-{
-    struct driver *driver = arg;
-    char id[2 * WAL_CLUSTER_BYTES + 1];
-    int error = wal_set_cluster(driver->wal, cluster, false);
-    if (error)
-        driver_give_up(driver, error);
-    memcpy(driver->group.cluster, cluster, WAL_CLUSTER_BYTES);
-    hash_hex(cluster, WAL_CLUSTER_BYTES, id);
-    LOG_INFO("cluster_joined", LOG_STR("cluster", id));
-    peers_set_cluster(driver->peers, cluster);
-    apply_set_lineage(&driver->apply, cluster);
-}
-
-static void driver_stand(void *arg, enum board_standing standing)
-{
-    struct driver *driver = arg;
-    if (driver->lease.standing == standing)
-        return;
-    driver->lease.standing = standing;
-    board_write_lease(driver->board, &driver->lease);
-}
-
-static void driver_begin_anew(void *arg)
-{
-    struct driver *driver = arg;
-    driver->begins_anew = true;
-}
-
-static void driver_make_joining(struct driver *driver, bool has_log)
-{
-    const struct joining_options options = {.config = &driver->skel->config,
-                                            .node = driver->skel->node,
-                                            .group = &driver->group,
-                                            .peers = driver->peers,
-                                            .loop = driver->loop,
-                                            .has_log = has_log,
-                                            .hooks = {.found = driver_found,
-                                                      .enter = driver_enter,
-                                                      .stand = driver_stand,
-                                                      .begin_anew = driver_begin_anew,
-                                                      .arg = driver}};
-    joining_init(&driver->joining, &options);
-}
-
-/* ---- operators' questions ----------------------------------------------------------------------
- */
-
-static enum raft_refusal driver_on_admin_changes(void *arg, enum raft_change_kind kind,
-                                                 const struct member *member)
-{
-    return driver_change(arg, kind, member);
-}
-
-static enum raft_refusal driver_on_admin_transfers(void *arg, uint64_t to)
-{
-    return driver_transfer(arg, to);
-}
-
-static void driver_make_admin(struct driver *driver)
-{
-    const struct admin_status_options status = {.group = &driver->group,
-                                                .peers = driver->peers,
-                                                .apply = &driver->apply,
-                                                .gateways = &driver->gateways,
-                                                .loop = driver->loop};
-    const struct admin_changes_options changes = {.config = &driver->skel->config,
-                                                  .group = &driver->group,
-                                                  .peers = driver->peers,
-                                                  .gateways = &driver->gateways,
-                                                  .loop = driver->loop,
-                                                  .hooks = {driver_on_admin_changes,
-                                                            driver_on_admin_transfers,
-                                                            driver_can_take_over, driver}};
-    admin_status_init(&driver->status, &status);
-    admin_changes_init(&driver->changes, &changes);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------
@@ -324,8 +243,7 @@ static void driver_open_links(struct driver *driver, const struct wal_state *sta
     if (error)
         driver_give_up(driver, error);
     driver_transfer_init(driver);
-    driver_make_joining(driver, has_log);
-    driver_make_admin(driver);
+    driver_make_parts(driver, has_log);
     driver_start_core(driver);
     /* before the links' own runners: what a turn has to say leaves with it */
     CHECK(loop_add_runner(driver->loop, driver_on_turn_end, driver) == 0);
@@ -357,13 +275,14 @@ struct driver *driver_start(struct skel *skel, struct loop *loop, struct board *
     driver->timer = (struct loop_timer){.fire = driver_on_timer, .arg = driver};
     driver->stop_timer = (struct loop_timer){.fire = driver_on_stop_timer, .arg = driver};
     driver->tick_timer = (struct loop_timer){.fire = driver_on_tick_timer, .arg = driver};
-    driver->handover.timer = (struct loop_timer){.fire = driver_on_handover_timer, .arg = driver};
     driver->load_timer = (struct loop_timer){.fire = driver_on_load_timer, .arg = driver};
     driver->trim.timer = (struct loop_timer){.fire = driver_on_trim_timer, .arg = driver};
-    disk_guard_init(&driver->guard, skel->paths.data);
+    cluster_time_init(&driver->time, &driver->group, board);
     proposals_init(&driver->proposals);
     buf_init(&driver->scratch, LIMIT_ENTRY_BYTES);
-    driver_finish_discard(driver);
+    int error = discard_finish(&skel->paths);
+    if (error)
+        driver_give_up(driver, error);
     driver_open_log(driver, &state);
     driver_note_identity(driver, &state);
     bool has_log = state.last_index > 0;

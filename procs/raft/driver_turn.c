@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "ipc/entry.h"
+#include "procs/raft/discard.h"
 
 #define DRIVER_TRIM_BYTES (1u << 20)
 #define DRIVER_TRIM_QUIET_NS NS_PER_S
@@ -38,7 +39,8 @@ static void driver_propose(struct driver *driver)
     event.propose.bytes = proposals->sizes;
     enum raft_refusal refusal = driver_step(driver, &event);
     for (uint32_t i = 0; i < proposals->count && refusal != RAFT_TAKEN; i++)
-        driver_refuse(driver, &proposals->origins[i], driver_refusal_error(refusal));
+        forwarding_refuse(&driver->forwarding, &proposals->origins[i],
+                          driver_refusal_error(refusal));
     proposals_clear(proposals);
 }
 
@@ -50,23 +52,14 @@ static void driver_add_proposal(struct driver *driver, const struct proposal_ori
     proposals_add(&driver->proposals, origin, entry);
 }
 
-bool driver_is_full(struct driver *driver, size_t bytes)
-{
-    bool is_full = disk_guard_is_full(&driver->guard, loop_now_ns(driver->loop), bytes);
-    if (wal_has_reserve(driver->wal))
-        return is_full;
-    if (!is_full && driver->guard.looked)
-        wal_retry_reserve(driver->wal);
-    return true;
-}
-
 void driver_take_proposal(struct driver *driver, const struct proposal_origin *origin,
                           struct slice entry)
 {
     if (driver->group.is_stopping)
-        driver_refuse(driver, origin, E_NO_LEADER);
-    else if (driver_is_full(driver, entry.len) || driver_others_are_full(driver))
-        driver_refuse(driver, origin, E_STORAGE_FULL);
+        forwarding_refuse(&driver->forwarding, origin, E_NO_LEADER);
+    else if (disk_room_is_full(&driver->room, entry.len) ||
+             disk_room_others_are_full(&driver->room))
+        forwarding_refuse(&driver->forwarding, origin, E_STORAGE_FULL);
     else
         driver_add_proposal(driver, origin, entry);
 }
@@ -76,7 +69,7 @@ static void driver_on_gateway_proposes(void *arg, const struct proposal_origin *
 {
     struct driver *driver = arg;
     if (!group_leads(&driver->group) && !driver->group.is_stopping)
-        driver_pass_on(driver, origin, entry);
+        forwarding_pass_on(&driver->forwarding, origin, entry);
     else
         driver_take_proposal(driver, origin, entry);
 }
@@ -231,6 +224,17 @@ static void driver_watch_memory(struct driver *driver)
                        loop_now_ns(driver->loop) + DRIVER_TRIM_QUIET_NS);
 }
 
+/* As another node: its next life has no log. */
+static _Noreturn void driver_begin_anew(struct driver *driver)
+{
+    int error = discard_mark(&driver->skel->paths);
+    if (error)
+        driver_give_up(driver, error);
+    LOG_WARN("node_begins_anew", LOG_U64("raft_id", driver->group.raft_id),
+             LOG_U64("last_index", raft_last_index(driver->raft)));
+    skel_exit(driver->skel, 1); /* and is started again */
+}
+
 /* The log's thread is woken first: it works while the rest is done. */
 void driver_on_turn_end(void *arg)
 {
@@ -242,7 +246,7 @@ void driver_on_turn_end(void *arg)
     driver_tell_peers(driver);
     peers_flush(driver->peers);
     if (driver->begins_anew)
-        driver_discard(driver);
+        driver_begin_anew(driver);
     if (!driver->group.is_stopping)
         snapshots_consider(&driver->snapshots);
     apply_pump(&driver->apply);
@@ -279,7 +283,7 @@ void driver_on_stop_timer(void *arg)
 void driver_yield(struct driver *driver)
 {
     driver->is_yielding = true;
-    driver_hand_over(driver, false);
+    handover_begin(&driver->handover, false);
 }
 
 void driver_reload(struct driver *driver)
@@ -295,12 +299,12 @@ void driver_finish_work(struct driver *driver)
     driver->group.is_stopping = true;
     snapshots_drop(&driver->snapshots);
     driver->stop_deadline_ns = clock_boot_ns() + DRIVER_STOP_WAIT_NS;
-    driver_tell_gateways(driver);
+    forwarding_tell(&driver->forwarding);
     driver_step(driver, &event);
     driver_on_stop_timer(driver);
 }
 
 void driver_stop(struct driver *driver)
 {
-    driver_hand_over(driver, true);
+    handover_begin(&driver->handover, true);
 }
