@@ -17,9 +17,9 @@
 #define CACHE_ENTRY_BYTES 128       /* what an entry counts for besides its key and value */
 #define QUEUE_BYTES 128             /* what a queue counts for besides its key */
 #define QUEUE_ITEM_BYTES 64         /* and an item besides its bytes */
-#define CACHE_WRITE_EXPIRES 16      /* due entries that a command removes on its way */
+#define CACHE_WRITE_EXPIRES 4       /* due entries that a command removes on its way */
 #define CACHE_FULL_EXPIRES 4096     /* and one that would exceed the limit, until it fits */
-#define EXPIRE_STEP_ENTRIES 256     /* of one CACHE_EXPIRE */
+#define EXPIRE_STEP_ENTRIES 512     /* of one CACHE_EXPIRE */
 #define EXPIRE_STEP_WAITERS 256     /* likewise */
 #define PURGE_STEP_PARTS 1024       /* items and waiters of one QUEUE_PURGE */
 #define PURGE_STEP_BYTES (1u << 20) /* of items; the last one may exceed it */

@@ -14,7 +14,7 @@
 #include "procs/cacheq/cacheq.h"
 
 #define SWEEPER_LATE_MS 1000
-#define SWEEPER_PAUSE_MS 10
+#define SWEEPER_PAUSE_MS 5
 #define SWEEPER_RETRY_MS 2000
 
 struct sweeper {

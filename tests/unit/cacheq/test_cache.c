@@ -169,16 +169,17 @@ Test(cache, the_entry_that_is_overwritten_may_itself_be_due)
 
 Test(cache, each_write_removes_a_few_that_are_due)
 {
+    const unsigned entries = 2 * CACHE_WRITE_EXPIRES + CACHE_WRITE_EXPIRES / 2;
     char key[16];
-    for (unsigned i = 0; i < 40; i++) {
+    for (unsigned i = 0; i < entries; i++) {
         snprintf(key, sizeof(key), "k%02u", i);
         cr_assert_eq(set(key, "v", 1000), 0);
     }
     now_ms += 1000;
     cr_assert_eq(cache_del("absent"), 0);
-    cr_assert_eq(count(cacheq.cache), 40 - CACHE_WRITE_EXPIRES);
+    cr_assert_eq(count(cacheq.cache), entries - CACHE_WRITE_EXPIRES);
     cr_assert_eq(set("new", "v", 1000), 0);
-    cr_assert_eq(count(cacheq.cache), 40 - 2 * CACHE_WRITE_EXPIRES + 1);
+    cr_assert_eq(count(cacheq.cache), entries - 2 * CACHE_WRITE_EXPIRES + 1);
     cr_assert_eq(set("new", "v", 1000), 0);
     cr_assert_eq(count(cacheq.cache), 1);
     cr_assert_eq(cacheq.earliest_ms, now_ms + 1000);
