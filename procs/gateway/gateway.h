@@ -18,6 +18,7 @@
 #include "procs/gateway/read.h"
 #include "procs/gateway/sessions.h"
 #include "procs/gateway/timers.h"
+#include "procs/gateway/volatile_limit.h"
 #include "procs/skel/skel.h"
 #include "shm/rate.h"
 
@@ -48,6 +49,7 @@ struct gateway {
     struct buf answer;   /* where an answer is built, one at a time (reply.h) */
     struct buf command;  /* where a command is encoded, one at a time */
     uint64_t started_ns; /* boot time at which the node was started */
+    struct volatile_limit volatile_limit; /* of writes to cache and queues */
 };
 
 /* Raft's answer to a question of a read, to the reads that asked it. */

@@ -5,7 +5,7 @@
 #include "procs/gateway/json.h"
 #include "procs/gateway/page.h"
 #include "procs/gateway/params.h"
-#include "procs/gateway/volatile_limit.h"
+#include "procs/gateway/volatile_write.h"
 #include "shm/volatile.h"
 
 #define CACHE_MS_PER_S 1000.0
@@ -54,17 +54,6 @@ int cache_iterate(struct request *request, struct map *map, MDB_txn *txn)
 
 /* ---- writes ---------------------------------------------------------------------------------- */
 
-static void cache_propose(struct request *request, struct command *command)
-{
-    command->scope = request->who.scope;
-    command->limit_bytes = volatile_limit_of(request->gateway->skel.paths.volatile_map,
-                                             request->gateway->skel.config.cache.max_bytes);
-    if (command_encode(request_command(request), command) == 0)
-        request_propose(request, PROC_CACHEQ);
-    else
-        request_refuse(request, REPLY_PAYLOAD_TOO_LARGE, "the request is too large");
-}
-
 static bool cache_ttl(struct request *request, const json_t *body, uint64_t *ttl_ms)
 {
     const struct config *config = &request->gateway->skel.config;
@@ -86,7 +75,7 @@ static void cache_propose_pair(struct request *request, enum command_operation o
     if (params_key(request, body, "key", &command.key) &&
         params_value(request, body, "value", &command.value) &&
         cache_ttl(request, body, &command.ttl_ms))
-        cache_propose(request, &command);
+        volatile_propose(request, &command);
     json_decref(body);
 }
 
@@ -110,7 +99,7 @@ void cache_cas(struct request *request)
         params_value(request, body, "old_value", &command.expected) &&
         params_value(request, body, "new_value", &command.value) &&
         cache_ttl(request, body, &command.ttl_ms))
-        cache_propose(request, &command);
+        volatile_propose(request, &command);
     json_decref(body);
 }
 
@@ -121,6 +110,6 @@ void cache_delete(struct request *request)
     if (!params_body(request, REPLY_BAD_REQUEST, &body))
         return;
     if (params_key(request, body, "key", &command.key))
-        cache_propose(request, &command);
+        volatile_propose(request, &command);
     json_decref(body);
 }

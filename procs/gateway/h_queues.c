@@ -5,7 +5,7 @@
 #include "procs/gateway/handlers.h"
 #include "procs/gateway/json.h"
 #include "procs/gateway/params.h"
-#include "procs/gateway/volatile_limit.h"
+#include "procs/gateway/volatile_write.h"
 #include "shm/volatile.h"
 
 /* ---- reads ----------------------------------------------------------------------------------- */
@@ -80,14 +80,8 @@ int queues_peek(struct request *request, struct map *map, MDB_txn *txn)
 
 static void queues_propose(struct request *request, struct command *command)
 {
-    command->scope = request->who.scope;
-    command->limit_bytes = volatile_limit_of(request->gateway->skel.paths.volatile_map,
-                                             request->gateway->skel.config.cache.max_bytes);
-    request_keep(request, command->key);
-    if (command_encode(request_command(request), command) == 0)
-        request_propose(request, PROC_CACHEQ);
-    else
-        request_refuse(request, REPLY_PAYLOAD_TOO_LARGE, "the request is too large");
+    request_keep(request, command->key); /* the answer names it */
+    volatile_propose(request, command);
 }
 
 static void queues_propose_key(struct request *request, enum command_operation operation)

@@ -13,9 +13,14 @@
 #define VOLATILE_LIMIT_RESERVE_BYTES (8u << 20) /* more than what the worker itself keeps free */
 #define VOLATILE_LIMIT_PERCENT 70               /* pages are not full, and deadlines take some */
 
-uint64_t volatile_limit(uint64_t max_bytes, uint64_t file_bytes, uint64_t free_bytes);
+uint64_t volatile_limit_in(uint64_t max_bytes, uint64_t file_bytes, uint64_t free_bytes);
 
-/* Of the map in this folder, now: two system calls. max_bytes where they fail. */
-uint64_t volatile_limit_of(const char *folder, uint64_t max_bytes);
+/* Of the map in this folder, as of now_ms: two system calls the first time that it is asked for,
+ * none for whatever else comes in that millisecond. max_bytes where they fail. */
+struct volatile_limit {
+    uint64_t looked_ms, bytes; /* zeros: not yet */
+};
+uint64_t volatile_limit_at(struct volatile_limit *limit, const char *folder, uint64_t max_bytes,
+                           uint64_t now_ms);
 
 #endif
