@@ -10,6 +10,9 @@
 
 #define WEBSOCKET_TAKE_BYTES (16u << 10) /* at once: its answers take memory until they are gone */
 #define WEBSOCKET_MASK_BYTES 4
+#define WEBSOCKET_CODE_BYTES 2
+#define WEBSOCKET_LATER_CODE_FIRST 1012 /* registered since RFC 6455; wslay takes them for wrong */
+#define WEBSOCKET_LATER_CODE_LAST 1014
 
 struct websocket_in {
     struct wslay_event_context *context;
@@ -20,6 +23,9 @@ struct websocket_in {
     bool is_control, is_final; /* likewise */
     bool is_in_message;        /* fragments have come, the last has not */
     bool is_cut_close;         /* a close with half a code */
+    bool is_close, is_whole;   /* the present frame */
+    uint8_t code[WEBSOCKET_CODE_BYTES]; /* its first bytes, a close's code */
+    unsigned code_len;
     struct websocket_news *news;
 };
 
@@ -63,7 +69,20 @@ static void websocket_in_on_frame(wslay_event_context_ptr context,
     else if (frame->payload_length > 125)
         in->frame_bytes += 2;
     in->is_control = wslay_is_ctrl_frame(frame->opcode);
+    in->is_close = frame->opcode == WSLAY_CONNECTION_CLOSE;
+    in->is_whole = false;
+    in->code_len = 0;
     in->is_final = frame->fin != 0;
+}
+
+static void websocket_in_on_chunk(wslay_event_context_ptr context,
+                                  const struct wslay_event_on_frame_recv_chunk_arg *chunk,
+                                  void *arg)
+{
+    struct websocket_in *in = arg;
+    (void)context;
+    for (size_t i = 0; i < chunk->data_length && in->code_len < WEBSOCKET_CODE_BYTES; i++)
+        in->code[in->code_len++] = chunk->data[i];
 }
 
 static void websocket_in_on_frame_end(wslay_event_context_ptr context, void *arg)
@@ -71,6 +90,7 @@ static void websocket_in_on_frame_end(wslay_event_context_ptr context, void *arg
     struct websocket_in *in = arg;
     (void)context;
     in->framed += in->frame_bytes;
+    in->is_whole = true;
     if (!in->is_control)
         in->is_in_message = !in->is_final;
 }
@@ -99,6 +119,7 @@ static struct websocket_in *websocket_in_new(void)
         .recv_callback = websocket_in_recv,
         .send_callback = websocket_in_send,
         .on_frame_recv_start_callback = websocket_in_on_frame,
+        .on_frame_recv_chunk_callback = websocket_in_on_chunk,
         .on_frame_recv_end_callback = websocket_in_on_frame_end,
         .on_msg_recv_callback = websocket_in_on_message};
     struct websocket_in *in = mem_alloc(sizeof(*in));
@@ -116,6 +137,13 @@ void websocket_in_free(struct websocket_in **in)
     *in = NULL;
 }
 
+static bool websocket_in_has_later_code(const struct websocket_in *in, unsigned *code)
+{
+    *code = (unsigned)in->code[0] << 8 | in->code[1];
+    return in->is_close && in->is_whole && in->code_len == WEBSOCKET_CODE_BYTES &&
+           *code >= WEBSOCKET_LATER_CODE_FIRST && *code <= WEBSOCKET_LATER_CODE_LAST;
+}
+
 /* What wslay made of it, when it reads no more: it has queued a close with the code of what it
  * found; without one where a frame's head was wrong. */
 static void websocket_in_end(struct websocket_in *in, struct websocket_news *news)
@@ -123,7 +151,9 @@ static void websocket_in_end(struct websocket_in *in, struct websocket_news *new
     unsigned code = wslay_event_get_status_code_sent(in->context);
     news->is_over = true;
     news->was_closed = wslay_event_get_close_received(in->context) && !in->is_cut_close;
-    if (news->was_closed)
+    if (websocket_in_has_later_code(in, &news->code))
+        news->was_closed = true;
+    else if (news->was_closed)
         news->code = code == WSLAY_CODE_NO_STATUS_RCVD ? 0 : code;
     else if (code == WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA || code == WSLAY_CODE_MESSAGE_TOO_BIG)
         news->code = code;

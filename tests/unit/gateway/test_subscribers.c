@@ -333,6 +333,7 @@ Test(subscribers, a_planned_stop_says_1012_and_ends_streams)
     fake_supervisor_says(&fake, PROC_CONTROL_STOP);
     cr_assert_eq(client_read_close(&fake, socket), 1012);
     client_send_frame(socket, 0x88, "\x03\xf4", 2);
+    cr_assert(client_is_closed(&fake, socket, 1000));
     client_read_until(&fake, source, "0\r\n\r\n", text, sizeof(text));
     FAKE_WAIT(&fake, fake_gateway_has_ended(&fake, &status));
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);

@@ -98,6 +98,7 @@ Test(websocket_in, a_close_is_answered_with_its_own_code)
 {
     expect_end(say(0x88, "\x03\xe8", 2), true, 1000);
     expect_end(say(0x88, "\x0f\xa1why", 5), true, 4001);
+    expect_end(say(0x88, "\x03\xf4", 2), true, 1012);
     expect_end(say(0x88, "", 0), true, 0);
     expect_end(say(0x88, "\x03", 1), false, 1002);
     expect_end(say(0x88, "\x03\xed", 2), false, 1002); /* 1005 is never sent */
