@@ -38,7 +38,7 @@ static const char config_template_settings[] =
     "\n"
     "sessions:                   # subscribers\n"
     "  maxConnections: 1000      # of one node\n"
-    "  sendBuffer: 256KiB        # a subscriber that falls further behind is closed\n"
+    "  sendBuffer: 256KiB        # what waits in memory for one that is slow\n"
     "  pingInterval: 30s\n"
     "  allowedOrigins: []        # of browsers, as \"https://app.example.org\"; []: the same host\n"
     "\n"
