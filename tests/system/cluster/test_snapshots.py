@@ -175,17 +175,18 @@ def test_a_worker_that_catches_up_while_the_log_begins_anew_is_sent_to_load(make
     moment."""
     held = tmp_path / "held"
     environment = {"INSI_TEST_FAIL": f"log_reset:hold:{held}", "INSI_TEST_HANG_MS": "600000"}
-    networked = make_three(environment, network=True, **SMALL)
+    raft = {**SMALL["raft"], "electionTimeout": "5s"}  # whatever the machine does meanwhile
+    networked = make_three(environment, network=True, raft=raft, limits={"requestTimeout": "25s"})
     token = networked.create_key("tenant")
     leader = networked.wait_leader()
     follower = networked.followers(leader)[0]
     networked.wait_equal()
     storage, position = follower.signal_worker("storage", signal.SIGSTOP)
-    write(networked, token, leader, 1200, "large", LARGE)  # more than its raft sends it unapplied
+    write(networked, token, leader, 1000, "large", LARGE)  # more than its raft sends it unapplied
     known = commit_index(networked, leader)
     until(lambda: commit_index(networked, follower) >= known, "its raft has all of that", 60)
     networked.network.hang_up(networked.number(follower))
-    outrun(networked, token, follower, known=known + 10)
+    outrun(networked, token, follower, LARGE, known=known + 5)
     networked.network.heal()
     until(held.exists, "its log is being begun anew", 60)
     assert not follower.log.find("worker_sent_to_load", position)
