@@ -20,30 +20,30 @@ static uint64_t cache_cost_of(const MDB_val *key, const struct cache_view *view)
 
 /* ---- entries as they are in the map ---- */
 
-/* Due or not. */
-static int cache_find(const struct cacheq *cacheq, MDB_txn *txn, const MDB_val *key,
-                      struct cache_view *out, bool *is_there)
+/* What lies under a key, due or not. */
+struct cache_old {
+    bool is_there;
+    uint64_t due, deadline_ms, cost; /* 0 of what is not there */
+    struct slice data;               /* borrowed until the next write */
+};
+
+static int cache_look_up(const struct cacheq *cacheq, MDB_txn *txn, const MDB_val *key,
+                         struct cache_old *old)
 {
     MDB_val wanted = *key, stored;
+    struct cache_view view;
 
-    *is_there = false;
+    *old = (struct cache_old){0};
     int found = mdb_get(txn, cacheq->cache, &wanted, &stored);
     if (found == MDB_NOTFOUND)
         return 0;
     int error = map_error_unless_done("get", found);
     if (error == 0)
-        error = cache_view_of(&stored, out);
-    *is_there = error == 0;
+        error = cache_view_of(&stored, &view);
+    if (error == 0)
+        *old = (struct cache_old){true, view.due, view.deadline_ms, cache_cost_of(key, &view),
+                                  view.data};
     return error;
-}
-
-/* It counts for nothing any more. */
-static int cache_give_back(struct cacheq *cacheq, uint64_t cost)
-{
-    if (cost > cacheq->used_bytes)
-        return E_CORRUPT;
-    cacheq->used_bytes -= cost;
-    return 0;
 }
 
 int cache_erase(struct cacheq *cacheq, MDB_cursor *cursor, const MDB_val *key, uint64_t *due)
@@ -58,7 +58,7 @@ int cache_erase(struct cacheq *cacheq, MDB_cursor *cursor, const MDB_val *key, u
     if (error == 0)
         error = cache_view_of(&stored, &view);
     if (error == 0)
-        error = cache_give_back(cacheq, cache_cost_of(key, &view));
+        error = cacheq_give_back(cacheq, cache_cost_of(key, &view));
     if (error != 0)
         return error;
     *due = view.due;
@@ -100,26 +100,6 @@ static int cache_put(struct cacheq *cacheq, const struct worker_turn *turn,
 
 /* ---- the limit ---- */
 
-/* What a write meets under its key. */
-struct cache_old {
-    bool is_there;                   /* due or not */
-    uint64_t due, deadline_ms, cost; /* 0 of what is not there */
-    struct slice data;               /* borrowed until the next write */
-};
-
-static int cache_look_up(const struct cacheq *cacheq, MDB_txn *txn, const MDB_val *key,
-                         struct cache_old *old)
-{
-    struct cache_view view;
-
-    *old = (struct cache_old){0};
-    int error = cache_find(cacheq, txn, key, &view, &old->is_there);
-    if (old->is_there)
-        *old = (struct cache_old){true, view.due, view.deadline_ms, cache_cost_of(key, &view),
-                                  view.data};
-    return error;
-}
-
 /* Whether there is room for the write when the old entry goes. A write that makes nothing larger is
  * always allowed: the limit may have been lowered. */
 static bool cache_fits(const struct cacheq *cacheq, uint64_t cost, const struct cache_old *old,
@@ -155,7 +135,7 @@ typedef bool cache_condition_fn(const struct command *command, const struct cach
 static int cache_replace(struct cacheq *cacheq, const struct worker_turn *turn,
                          const struct command *command, MDB_val *key, const struct cache_old *old)
 {
-    int error = cache_give_back(cacheq, old->cost);
+    int error = cacheq_give_back(cacheq, old->cost);
 
     if (error == 0 && old->is_there)
         error = expiry_drop(cacheq, turn->txn, old->due, key);

@@ -126,6 +126,14 @@ void cacheq_free(struct cacheq *cacheq)
     *cacheq = (struct cacheq){0};
 }
 
+int cacheq_give_back(struct cacheq *cacheq, uint64_t bytes)
+{
+    if (bytes > cacheq->used_bytes)
+        return E_CORRUPT;
+    cacheq->used_bytes -= bytes;
+    return 0;
+}
+
 struct slice cacheq_number(struct cacheq *cacheq, uint64_t number)
 {
     int len = snprintf(cacheq->number, sizeof(cacheq->number), "%" PRIu64, number);

@@ -57,6 +57,8 @@ int cacheq_store(void *arg, const struct map *map, MDB_txn *txn);
 int cacheq_apply(void *arg, const struct worker_turn *turn, struct command *command,
                  struct worker_result *result);
 void cacheq_free(struct cacheq *cacheq);
+/* So many of used_bytes are free again. E_CORRUPT: there were not so many. */
+int cacheq_give_back(struct cacheq *cacheq, uint64_t bytes);
 struct slice cacheq_number(struct cacheq *cacheq, uint64_t number); /* as a detail */
 /* One record: the first or last of a database, or (MDB_SET_RANGE) the first at or behind key.
  * Borrowed until the next write. E_NOT_FOUND: there is none. */

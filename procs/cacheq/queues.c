@@ -72,14 +72,6 @@ static uint64_t queues_item_cost(size_t item_len)
     return item_len + QUEUE_ITEM_BYTES;
 }
 
-static int queues_give_back(struct cacheq *cacheq, uint64_t bytes)
-{
-    if (bytes > cacheq->used_bytes)
-        return E_CORRUPT;
-    cacheq->used_bytes -= bytes;
-    return 0;
-}
-
 /* ---- items ---- */
 
 /* To the newest queue with items its next one is the last record of all: told so, LMDB fills its
@@ -123,7 +115,7 @@ static int queues_take(struct cacheq *cacheq, const struct worker_turn *turn,
     buf_shrink(&cacheq->item, QUEUES_KEEP_BYTES);
     CHECK(buf_append(&cacheq->item, item.data.data, item.data.len) == 0);
     queue->head++;
-    error = queues_give_back(cacheq, queues_item_cost(item.data.len));
+    error = cacheq_give_back(cacheq, queues_item_cost(item.data.len));
     if (error != 0)
         return error;
     return map_error_unless_done("del", mdb_del(turn->txn, cacheq->items, &where, NULL));
@@ -251,7 +243,7 @@ int queues_doom(struct cacheq *cacheq, MDB_txn *txn, const MDB_val *key)
     if (error != 0)
         return error;
     cacheq->deleted_count++;
-    error = queues_give_back(cacheq, queues_cost(where.mv_size - SCOPE_BYTES));
+    error = cacheq_give_back(cacheq, queues_cost(where.mv_size - SCOPE_BYTES));
     if (error != 0)
         return error;
     return map_error_unless_done("del", mdb_del(txn, cacheq->queues, &where, NULL));
@@ -277,7 +269,7 @@ static int queues_remove_item(struct cacheq *cacheq, MDB_txn *txn, uint64_t id, 
         error =
             stored.mv_size < QUEUES_INDEX_BYTES
                 ? E_CORRUPT
-                : queues_give_back(cacheq, queues_item_cost(stored.mv_size - QUEUES_INDEX_BYTES));
+                : cacheq_give_back(cacheq, queues_item_cost(stored.mv_size - QUEUES_INDEX_BYTES));
     }
     if (error == 0) {
         error = map_error_unless_done("cursor_del", mdb_cursor_del(cursor, 0));
