@@ -22,6 +22,7 @@ void events_configured(void *arg, const struct config *config)
     struct events *events = arg;
 
     events->retention_bytes = config->events.retention_bytes;
+    events->is_shrinking = events->ring.bytes > events->retention_bytes;
 }
 
 /* ---- loading and storing ---- */
@@ -35,6 +36,7 @@ int events_load(void *arg, const struct map *map, MDB_txn *txn)
     int error = doomed_load(&events->doomed, map, txn, purge_remove, events);
     if (error == 0)
         error = ring_load(&events->ring, map, txn);
+    events->is_shrinking = events->ring.bytes > events->retention_bytes;
     for (unsigned i = 0; error == 0 && i < LIMIT_GATEWAYS; i++)
         feed_on_other_ring(&events->feeds[i], events->ring.dropped_index);
     return error;
@@ -52,15 +54,18 @@ static int events_on_drop(const struct ring_event *event, void *arg)
 /* What this transaction adds stays: live connections get it first. */
 static int events_drop(struct events *events, const struct map *map, MDB_txn *txn)
 {
-    return ring_drop(&events->ring, txn, events->retention_bytes, map_applied_index(map),
-                     EVENTS_DROP_STEP, events_on_drop, events);
+    int error = ring_drop(&events->ring, txn, events->retention_bytes, map_applied_index(map),
+                          EVENTS_DROP_STEP, events_on_drop, events);
+    if (events->ring.bytes <= events->retention_bytes)
+        events->is_shrinking = false;
+    return error;
 }
 
 static int events_purge(struct events *events, MDB_txn *txn)
 {
     unsigned removed;
 
-    if (!events_have_to_purge(events))
+    if (events->doomed.pending_count == 0)
         return 0;
     const struct doomed_pending first = events->doomed.pending[0];
     int error = doomed_purge(&events->doomed, txn, &first.scope, first.steps, &removed);
@@ -81,9 +86,9 @@ int events_store(void *arg, const struct map *map, MDB_txn *txn)
     return error != 0 ? error : ring_store(&events->ring, map, txn);
 }
 
-bool events_have_to_purge(const struct events *events)
+bool events_have_housework(const struct events *events)
 {
-    return events->doomed.pending_count > 0;
+    return events->doomed.pending_count > 0 || events->is_shrinking;
 }
 
 /* ---- applying ---- */

@@ -22,6 +22,7 @@ struct events {
     struct doomed doomed;
     uint64_t purge_after; /* of the first pending scope nothing is left up to it */
     uint64_t retention_bytes;
+    bool is_shrinking; /* the ring, to a retention that has become smaller */
     struct feed feeds[LIMIT_GATEWAYS];
 };
 
@@ -46,7 +47,9 @@ bool events_have_sweeps(const struct events *events);
 int events_run_live(struct events *events, MDB_txn *txn, uint64_t applied_index);
 int events_run_sweeps(struct events *events, MDB_txn *txn);
 
-bool events_have_to_purge(const struct events *events); /* events_store does a step of it */
+/* Something is to be purged or dropped whether anything is published or not; events_store does a
+ * step of it. */
+bool events_have_housework(const struct events *events);
 
 /* purge.c, a doomed_remove_fn */
 int purge_remove(void *arg, MDB_txn *txn, const struct scope *scope, struct doomed_step *step,

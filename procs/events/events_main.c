@@ -55,15 +55,15 @@ static void events_sweep(struct worker *worker)
         worker_fail(worker, "sweep", error);
 }
 
-/* When there is no room the next transaction goes on with purging. */
+/* When there is no room for it the next transaction goes on with the housework. */
 static void events_on_turn_end(void *arg, struct worker *worker)
 {
-    bool has_kept_house = events_have_to_purge(&events) && worker_keep_house(worker);
+    bool has_kept_house = events_have_housework(&events) && worker_keep_house(worker);
 
     events_on_committed(arg, worker); /* what windows held up */
     events_sweep(worker);
     events_set_reached_timer(worker);
-    if (events_have_sweeps(&events) || (has_kept_house && events_have_to_purge(&events)))
+    if (events_have_sweeps(&events) || (has_kept_house && events_have_housework(&events)))
         loop_run_again(worker_loop(worker));
 }
 

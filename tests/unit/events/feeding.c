@@ -435,7 +435,7 @@ bool turn(void)
 {
     if (applier.txn != NULL)
         commit();
-    if (events_have_to_purge(&events))
+    if (events_have_housework(&events))
         cr_assert_eq(applier_touch(&applier), 0);
     MDB_txn *txn = read_begin();
     cr_assert_eq(events_run_live(&events, txn, applier.last_index), 0);
@@ -444,7 +444,7 @@ bool turn(void)
     for (unsigned i = 0; i < GATEWAYS; i++)
         take_all(i);
     return events_have_sweeps(&events) || events_have_news(&events, applier.last_index) ||
-           events_have_to_purge(&events);
+           events_have_housework(&events);
 }
 
 void turns(void)

@@ -85,6 +85,29 @@ Test(resume, retention_goes_by_bytes)
     cr_assert_eq(events.ring.bytes, EACH);
 }
 
+Test(resume, a_smaller_retention_takes_effect_without_anything_published)
+{
+    struct config config = {.events.retention_bytes = 10 * EACH};
+    for (unsigned i = 0; i < 3 * EVENTS_DROP_STEP; i++)
+        publish("t", "1");
+    turns();
+    cr_assert_not(events_have_housework(&events));
+    events_configured(&events, &config);
+    cr_assert(events_have_housework(&events));
+    turn();
+    cr_assert_eq(events.ring.dropped_index, EVENTS_DROP_STEP);
+    turns();
+    cr_assert_eq(events.ring.bytes, 10 * EACH);
+    config.events.retention_bytes = 5 * EACH; /* while it is down */
+    events.retention_bytes = 5 * EACH;
+    feeding_restart();
+    turns();
+    cr_assert_eq(events.ring.bytes, 5 * EACH);
+    config.events.retention_bytes = 50 * EACH;
+    events_configured(&events, &config);
+    cr_assert_not(events_have_housework(&events));
+}
+
 Test(resume, live_connections_get_what_a_small_ring_drops_at_once)
 {
     events.retention_bytes = 1;
@@ -218,9 +241,9 @@ Test(resume, deleted_scopes_publish_no_more_and_leave_nothing)
     publish("t", "1");
     cr_assert_eq(last_error, 0);
     commit();
-    cr_assert(events_have_to_purge(&events));
+    cr_assert(events_have_housework(&events));
     turns();
-    cr_assert_not(events_have_to_purge(&events));
+    cr_assert_not(events_have_housework(&events));
     cr_assert_eq(events.ring.bytes, 1001 * EACH);
     cr_assert_eq(purge(&other_scope, 1), 0, "a later step of storage's");
     subscribe_after(1, "t", 0);
@@ -235,11 +258,11 @@ Test(resume, purging_goes_on_after_a_restart)
         publish_in(&other_scope, "t", slice_text("1"));
     cr_assert_eq(purge(&other_scope, 0), 0);
     commit();
-    cr_assert(events_have_to_purge(&events));
+    cr_assert(events_have_housework(&events));
     feeding_restart();
-    cr_assert(events_have_to_purge(&events));
+    cr_assert(events_have_housework(&events));
     turns();
-    cr_assert_not(events_have_to_purge(&events));
+    cr_assert_not(events_have_housework(&events));
     cr_assert_eq(events.ring.bytes, 0);
     publish_in(&other_scope, "t", slice_text("1"));
     cr_assert_eq(last_error, E_SCOPE_GONE);
