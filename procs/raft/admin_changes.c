@@ -22,18 +22,13 @@ static void admin_changes_answer(struct admin_changes *changes,
                                  const char *detail)
 {
     const struct msg_change_answer answer = {origin->id, (uint64_t)error, slice_text(detail)};
-    struct peer *peer;
-    struct pack *pack;
     if (!origin->is_peer) {
         const struct reads_origin to = {origin->gateway, origin->connection, origin->id};
         gateways_answer_change(changes->gateways, &to, &answer);
         return;
     }
-    peer = peers_by_id(changes->peers, origin->node);
-    if (!peer || peer_begin(peer, PEER_CHANGE_ANSWER, &pack) != 0)
-        return; /* it gives up when the connection breaks, or in time */
-    peer_change_answer_pack(pack, &answer);
-    peer_end(peer);
+    /* if it is not there: it gives up when the connection breaks, or in time */
+    (void)peer_say_change_answer(peers_by_id(changes->peers, origin->node), &answer);
 }
 
 __attribute__((format(printf, 4, 5))) static void admin_changes_end(struct admin_changes *changes,
@@ -66,11 +61,9 @@ static struct peer *admin_changes_guest(const struct admin_changes *changes,
 static void admin_changes_invite(struct admin_changes *changes, struct admin_change *change,
                                  struct peer *guest)
 {
-    struct pack *pack;
     uint64_t now_ns = loop_now_ns(changes->loop);
-    if (now_ns < change->next_ns || peer_begin(guest, PEER_INVITE, &pack) != 0)
+    if (now_ns < change->next_ns || peer_say_invite(guest) != 0)
         return;
-    peer_end(guest);
     change->next_ns = now_ns + CHANGE_INVITE_NS;
     if (!change->is_met)
         change->due_ns = now_ns + CHANGE_WAIT_NS;
@@ -309,11 +302,8 @@ static int admin_changes_pass_on(struct admin_changes *changes, struct admin_cha
                              .kind = change->kind,
                              .name = slice_text(change->name),
                              .raft_address = slice_text(change->address)};
-    struct pack *pack;
-    if (!leader || peer_begin(leader, PEER_CHANGE, &pack) != 0)
+    if (peer_say_change(leader, &msg) != 0)
         return E_NO_LEADER;
-    peer_change_pack(pack, &msg);
-    peer_end(leader);
     change->passed_id = msg.id;
     change->target = changes->group->leader;
     change->due_ns = loop_now_ns(changes->loop) + CHANGE_WAIT_NS;

@@ -15,6 +15,7 @@
 #include "ipc/loop.h"
 #include "procs/raft/gateways.h"
 #include "procs/raft/group.h"
+#include "procs/raft/peer_cluster.h"
 #include "procs/raft/peers.h"
 
 #define ADMIN_CHANGES 16

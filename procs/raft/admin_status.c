@@ -146,14 +146,11 @@ static bool admin_status_ask_leader(struct admin_status *admin, const struct rea
 {
     struct peer *leader = peers_by_id(admin->peers, admin->group->leader);
     struct admin_status_ask *ask = admin_status_find_ask(admin, 0);
-    struct pack *pack;
-    if (!leader || !ask || peer_begin(leader, PEER_STATUS_ASK, &pack) != 0)
+    if (!ask || peer_say_status_ask(leader, admin->last_id + 1) != 0)
         return false;
     *ask = (struct admin_status_ask){.id = ++admin->last_id,
                                      .due_ns = loop_now_ns(admin->loop) + STATUS_WAIT_NS,
                                      .origin = *origin};
-    peer_id_pack(pack, ask->id);
-    peer_end(leader);
     if (admin->timer.due_ns == 0)
         loop_timer_set(admin->loop, &admin->timer, ask->due_ns);
     return true;
@@ -190,14 +187,10 @@ static void admin_status_on_timer(void *arg)
 static void admin_status_on_ask(struct admin_status *admin, struct peer *from, struct unpack *body)
 {
     struct peer_status status = {0};
-    struct pack *pack;
     if (peer_id_decode(&status.id, body) != 0 || !group_leads(admin->group))
         return;
     admin_status_show_members(admin, &status);
-    if (peer_begin(from, PEER_STATUS_ANSWER, &pack) != 0)
-        return;
-    peer_status_pack(pack, &status);
-    peer_end(from);
+    (void)peer_say_status_answer(from, &status);
 }
 
 static void admin_status_on_answer(struct admin_status *admin, struct unpack *body)

@@ -124,7 +124,6 @@ void admission_on_join(const struct admission *admission, struct peer *from, str
 {
     struct peer_join_answer answer;
     uint64_t from_id = peer_info(from)->id;
-    struct pack *pack;
     bool has_log;
     if (peer_join_decode(&has_log, body) != 0)
         return;
@@ -133,10 +132,8 @@ void admission_on_join(const struct admission *admission, struct peer *from, str
     answer.leader =
         slice_text(group_name_of(admission->group, admission->peers, admission->group->leader));
     answer.leader_address = slice_text(admission_leader_address(admission));
-    if (peer_begin(from, PEER_JOIN_ANSWER, &pack) != 0)
+    if (peer_say_join_answer(from, &answer) != 0)
         return; /* it asks again */
-    peer_join_answer_pack(pack, &answer);
-    peer_end(from);
     /* only now: the answer, which names the cluster, has to be there before its log is */
     if (answer.verdict == PEER_VERDICT_ACCEPTED &&
         !members_find(&admission->group->members, from_id))

@@ -12,6 +12,7 @@
 #define INSI_RAFT_ADMISSION_H
 
 #include "procs/raft/group.h"
+#include "procs/raft/peer_cluster.h"
 #include "procs/raft/peers.h"
 #include "procs/skel/skel.h"
 

@@ -45,25 +45,17 @@ void cluster_time_on_leader(struct cluster_time *time)
 
 void cluster_time_ask(struct peer *leader)
 {
-    struct pack *pack;
-    if (peer_begin(leader, PEER_CLOCK_ASK, &pack) != 0)
-        return;
-    peer_id_pack(pack, clock_boot_ns());
-    peer_end(leader);
+    (void)peer_say_clock_ask(leader, clock_boot_ns());
 }
 
 static void cluster_time_on_ask(struct cluster_time *time, struct peer *from, struct unpack *body)
 {
     struct peer_clock clock;
-    struct pack *pack;
     if (peer_id_decode(&clock.asked_ns, body) != 0 || !group_leads(time->group))
         return;
     int64_t now_ns = (int64_t)clock_boot_ns() + time->clock.offset_ms * (int64_t)NS_PER_MS;
     clock.cluster_ns = now_ns > 0 ? (uint64_t)now_ns : 0;
-    if (peer_begin(from, PEER_CLOCK_ANSWER, &pack) != 0)
-        return;
-    peer_clock_answer_pack(pack, &clock);
-    peer_end(from);
+    (void)peer_say_clock_answer(from, &clock);
 }
 
 static void cluster_time_on_answer(struct cluster_time *time, const struct peer *from,

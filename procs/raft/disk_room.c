@@ -48,12 +48,8 @@ bool disk_room_others_are_full(const struct disk_room *room)
 void disk_room_say(struct disk_room *room, struct peer *leader)
 {
     bool is_full = disk_room_is_full(room, 0);
-    struct pack *pack;
-    if ((!is_full && !room->said_full) || peer_begin(leader, PEER_DISK, &pack) != 0)
-        return;
-    peer_disk_pack(pack, is_full);
-    peer_end(leader);
-    room->said_full = is_full;
+    if ((is_full || room->said_full) && peer_say_disk(leader, is_full) == 0)
+        room->said_full = is_full;
 }
 
 void disk_room_on_leader(struct disk_room *room)

@@ -12,6 +12,7 @@
 #include "ipc/loop.h"
 #include "procs/raft/disk_guard.h"
 #include "procs/raft/group.h"
+#include "procs/raft/peer_cluster.h"
 #include "procs/raft/peers.h"
 #include "procs/raft/wal.h"
 

@@ -37,14 +37,9 @@ void forwarding_pass_on(const struct forwarding *forwarding, const struct propos
 {
     const struct peer_forward forward = {forwarding->group->term, entry};
     struct peer *leader = peers_by_id(forwarding->peers, forwarding->group->leader);
-    struct pack *pack;
-    int error = leader ? peer_begin(leader, PEER_FORWARD, &pack) : E_PEER_DOWN;
-    if (error) {
+    int error = peer_say_forward(leader, &forward);
+    if (error)
         gateways_refuse(forwarding->gateways, origin, error == E_BUSY ? E_BUSY : E_NO_LEADER);
-        return;
-    }
-    peer_forward_pack(pack, &forward);
-    peer_end(leader);
 }
 
 static void forwarding_on_refused(const struct forwarding *forwarding, struct unpack *body)
@@ -64,12 +59,8 @@ static void forwarding_refuse_peer(const struct forwarding *forwarding,
 {
     const struct peer_forward_refused refused = {origin->session, origin->sequence,
                                                  (uint64_t)error};
-    struct peer *peer = peers_by_id(forwarding->peers, origin->node);
-    struct pack *pack;
-    if (!peer || peer_begin(peer, PEER_FORWARD_REFUSED, &pack) != 0)
-        return; /* its gateway proposes it again when the connection is back */
-    peer_forward_refused_pack(pack, &refused);
-    peer_end(peer);
+    /* if it is not there: its gateway proposes it again when the connection is back */
+    (void)peer_say_forward_refused(peers_by_id(forwarding->peers, origin->node), &refused);
 }
 
 void forwarding_refuse(const struct forwarding *forwarding, const struct proposal_origin *origin,
@@ -104,13 +95,10 @@ static void forwarding_on_forward(const struct forwarding *forwarding, const str
 
 void forwarding_lead_on(const struct forwarding *forwarding)
 {
-    struct pack *pack;
+    const struct members *members = &forwarding->group->members;
     forwarding_tell_again(forwarding);
-    for (uint32_t i = 0; i < forwarding->group->members.count; i++) {
-        struct peer *peer = peers_by_id(forwarding->peers, forwarding->group->members.list[i].id);
-        if (peer && peer_begin(peer, PEER_FORWARD_AGAIN, &pack) == 0)
-            peer_end(peer);
-    }
+    for (uint32_t i = 0; i < members->count; i++)
+        (void)peer_say_forward_again(peers_by_id(forwarding->peers, members->list[i].id));
 }
 
 static void forwarding_on_again(const struct forwarding *forwarding, const struct peer *from,

@@ -14,6 +14,7 @@
 
 #include "procs/raft/gateways.h"
 #include "procs/raft/group.h"
+#include "procs/raft/peer_cluster.h"
 #include "procs/raft/peers.h"
 
 struct forwarding {

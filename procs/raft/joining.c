@@ -88,13 +88,10 @@ static void joining_hear_verdict(struct joining *joining, const struct peer *fro
 /* ---- asking -----------------------------------------------------------------------------------
  */
 
-static void joining_ask(struct joining *joining, struct peer *peer)
+/* One that is not up is asked when it is. */
+static void joining_ask(const struct joining *joining, struct peer *peer)
 {
-    struct pack *pack;
-    if (peer_begin(peer, PEER_JOIN, &pack) != 0)
-        return; /* when it is up */
-    peer_join_pack(pack, joining->was_member);
-    peer_end(peer);
+    (void)peer_say_join(peer, joining->was_member);
 }
 
 /* Nodes that went together do not ask in step. */
@@ -231,15 +228,11 @@ static enum peer_invited joining_be_invited(struct joining *joining, struct peer
 
 static void joining_on_invite(struct joining *joining, struct peer *from, struct unpack *body)
 {
-    struct pack *pack;
     if (unpack_end(body) != 0)
         return;
     LOG_INFO("node_invited", LOG_STR("peer", peer_info(from)->name));
-    enum peer_invited answer = joining_be_invited(joining, from);
-    if (peer_begin(from, PEER_INVITE_ANSWER, &pack) != 0)
-        return; /* it asks again */
-    peer_invite_answer_pack(pack, answer);
-    peer_end(from);
+    /* if it is gone: it asks again */
+    (void)peer_say_invite_answer(from, joining_be_invited(joining, from));
 }
 
 /* ---- all of it --------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
 #include "base/config.h"
 #include "ipc/loop.h"
 #include "procs/raft/group.h"
+#include "procs/raft/peer_cluster.h"
 #include "procs/raft/peers.h"
 #include "shm/board.h"
 

@@ -1,15 +1,15 @@
-/* peer_message.h - what the raft processes of the nodes say to each other, and how it is encoded.
+/* peer_message.h - what the raft processes of the nodes say to each other, and how it is encoded: the
+ * list of messages, those with which a connection begins, and the core's.
  *
  * A message is a msgpack array [number, elements...] in a frame of its own length within the frame
- * that is authenticated (peer_frame.h). Encoders and decoders stand side by side; decoders are
- * strict (ipc/pack.h), and what they give is borrowed from the frame. The sender, its cluster and
- * its addresses are known from the connection, so no message repeats them. A change here raises
- * PEER_VERSION.
+ * that is authenticated (peer_frame.h). Encoders and decoders stand side by side, in files by
+ * subject (peer_append.h, peer_cluster.h, peer_snapshot.h); decoders are strict (ipc/pack.h), and
+ * what they give is borrowed from the frame. The sender, its cluster and its addresses are known
+ * from the connection, so no message repeats them. A change here raises PEER_VERSION.
  */
 #ifndef INSI_RAFT_PEER_MESSAGE_H
 #define INSI_RAFT_PEER_MESSAGE_H
 
-#include "ipc/gateway_raft.h"
 #include "ipc/pack.h"
 #include "procs/raft/members.h"
 #include "procs/raft/peer_frame.h"
@@ -66,6 +66,11 @@ void peer_message_end(struct buf *out, size_t begin);
  * and the like. */
 int peer_message_single(struct slice messages, enum peer_message number, struct unpack *body);
 
+/* Pieces that more than one message has; what does not fit refuses the body. */
+struct slice peer_take_text(struct unpack *body, size_t max); /* of at most so many bytes, no NUL */
+void peer_take_fixed(struct unpack *body, uint8_t *out, size_t len); /* exactly so many */
+uint64_t peer_take_below(struct unpack *body, uint64_t bound);
+
 /* ---- connections ------------------------------------------------------------------------------
  */
 
@@ -88,99 +93,5 @@ enum peer_message peer_raft_number(enum raft_message_kind kind);
 void peer_raft_pack(struct pack *pack, const struct raft_message *message);
 /* from and to are not touched. */
 int peer_raft_decode(struct raft_message *message, enum peer_message number, struct unpack *body);
-
-/* ---- proposals of a follower's gateways -------------------------------------------------------
- */
-
-struct peer_forward {
-    uint64_t term;      /* of the leader it is meant for (M6) */
-    struct slice entry; /* ipc/entry.h, encoded */
-};
-void peer_forward_pack(struct pack *pack, const struct peer_forward *forward);
-int peer_forward_decode(struct peer_forward *forward, struct unpack *body);
-
-struct peer_forward_refused { /* as REFUSE of gateway_raft.h */
-    uint64_t session, sequence, error;
-};
-void peer_forward_refused_pack(struct pack *pack, const struct peer_forward_refused *refused);
-int peer_forward_refused_decode(struct peer_forward_refused *refused, struct unpack *body);
-
-/* FORWARD_AGAIN has no elements: the leader refused while it was about to hand over, and leads on.
- */
-
-/* A follower's disk is nearly full, or is not any more: the leader takes no proposals meanwhile. */
-void peer_disk_pack(struct pack *pack, bool is_full);
-int peer_disk_decode(bool *is_full, struct unpack *body);
-
-/* ---- joining ----------------------------------------------------------------------------------
- */
-
-/* "I am in no cluster", or "I have a log and hear of no leader": what am I? */
-void peer_join_pack(struct pack *pack, bool has_log);
-int peer_join_decode(bool *has_log, struct unpack *body);
-
-enum peer_verdict {
-    PEER_VERDICT_NO_CLUSTER, /* I am in none either */
-    PEER_VERDICT_NO_LEADER,  /* ask again */
-    PEER_VERDICT_ASK_LEADER, /* it is named */
-    PEER_VERDICT_WAIT,       /* it will be seen to: ask again */
-    PEER_VERDICT_ACCEPTED,   /* you are a member, or about to become one */
-    PEER_VERDICT_REMOVED,    /* you were one; only an operator brings you back */
-    PEER_VERDICT_FOREIGN,    /* you belong to another cluster */
-    PEER_VERDICT_NAME_TAKEN, /* another node of your name is alive */
-    PEER_VERDICT_FULL        /* there are as many members as there can be */
-};
-#define PEER_VERDICTS 9
-
-struct peer_join_answer {
-    enum peer_verdict verdict;
-    uint8_t cluster[WAL_CLUSTER_BYTES];  /* of the node that answers; zeros: none */
-    struct slice leader, leader_address; /* empty when unknown */
-};
-void peer_join_answer_pack(struct pack *pack, const struct peer_join_answer *answer);
-int peer_join_answer_decode(struct peer_join_answer *answer, struct unpack *body);
-
-enum peer_invited {
-    PEER_INVITED_COMES,  /* it asks to join, now */
-    PEER_INVITED_STARTS, /* it throws its old log away and starts anew: invite it again */
-    PEER_INVITED_MEMBER, /* it believes to be a member, until it is told otherwise */
-    PEER_INVITED_FOREIGN /* it belongs to another cluster */
-};
-#define PEER_INVITED_ANSWERS 4
-
-void peer_invite_answer_pack(struct pack *pack, enum peer_invited answer);
-int peer_invite_answer_decode(enum peer_invited *answer, struct unpack *body);
-
-/* ---- what operators want, asked at a follower -------------------------------------------------
- */
-
-void peer_id_pack(struct pack *pack, uint64_t id); /* STATUS_ASK */
-int peer_id_decode(uint64_t *id, struct unpack *body);
-
-struct peer_status { /* what the leader knows of the members */
-    uint64_t id;
-    uint64_t term;
-    struct slice leader; /* name */
-    uint32_t member_count;
-    struct msg_cluster_member members[MSG_CLUSTER_MEMBERS];
-};
-void peer_status_pack(struct pack *pack, const struct peer_status *status);
-int peer_status_decode(struct peer_status *status, struct unpack *body);
-
-void peer_change_pack(struct pack *pack, const struct msg_change *change);
-int peer_change_decode(struct msg_change *change, struct unpack *body);
-void peer_change_answer_pack(struct pack *pack, const struct msg_change_answer *answer);
-int peer_change_answer_decode(struct msg_change_answer *answer, struct unpack *body);
-
-/* ---- the cluster clock ------------------------------------------------------------------------
- */
-
-struct peer_clock {
-    uint64_t asked_ns;   /* boot time of the node that asks, when it asked */
-    uint64_t cluster_ns; /* ANSWER: cluster time at the leader when it answered */
-};
-void peer_clock_answer_pack(struct pack *pack, const struct peer_clock *clock);
-int peer_clock_answer_decode(struct peer_clock *clock, struct unpack *body);
-/* CLOCK_ASK is asked_ns alone: peer_id_pack, peer_id_decode. */
 
 #endif

@@ -34,7 +34,7 @@ struct pack *peer_out_start(struct peer *peer, enum peer_message number)
 
 int peer_begin(struct peer *peer, enum peer_message number, struct pack **pack)
 {
-    if (!peer->info.is_up)
+    if (!peer || !peer->info.is_up)
         return E_PEER_DOWN;
     if (peer_queued_bytes(peer) >= PEER_QUEUE_BYTES)
         return E_BUSY;

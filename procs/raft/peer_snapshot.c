@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "ipc/raft_worker.h"
+#include "procs/raft/peers.h"
 
 /* ---- transfers --------------------------------------------------------------------------------
  */
@@ -25,6 +26,9 @@ int peer_snapshot_offer_decode(struct peer_snapshot_offer *offer, struct unpack 
     return unpack_end(body);
 }
 
+PEER_SAY(snapshot_offer, PEER_SNAPSHOT_OFFER, peer_snapshot_offer_pack,
+         const struct peer_snapshot_offer *, offer)
+
 void peer_snapshot_chunk_pack(struct pack *pack, const struct peer_snapshot_chunk *chunk)
 {
     pack_u64(pack, chunk->transfer);
@@ -42,6 +46,9 @@ int peer_snapshot_chunk_decode(struct peer_snapshot_chunk *chunk, struct unpack 
     return unpack_end(body);
 }
 
+PEER_SAY(snapshot_chunk, PEER_SNAPSHOT_CHUNK, peer_snapshot_chunk_pack,
+         const struct peer_snapshot_chunk *, chunk)
+
 void peer_snapshot_ack_pack(struct pack *pack, const struct peer_snapshot_ack *ack)
 {
     pack_u64(pack, ack->transfer);
@@ -54,6 +61,9 @@ int peer_snapshot_ack_decode(struct peer_snapshot_ack *ack, struct unpack *body)
     ack->position = unpack_u64(body);
     return unpack_end(body);
 }
+
+PEER_SAY(snapshot_ack, PEER_SNAPSHOT_ACK, peer_snapshot_ack_pack, const struct peer_snapshot_ack *,
+         ack)
 
 void peer_snapshot_abort_pack(struct pack *pack, const struct peer_snapshot_abort *abort)
 {
@@ -70,6 +80,9 @@ int peer_snapshot_abort_decode(struct peer_snapshot_abort *abort, struct unpack 
     return unpack_end(body);
 }
 
+PEER_SAY(snapshot_abort, PEER_SNAPSHOT_ABORT, peer_snapshot_abort_pack,
+         const struct peer_snapshot_abort *, abort)
+
 void peer_snapshot_wanted_pack(struct pack *pack, uint64_t index)
 {
     pack_u64(pack, index);
@@ -80,6 +93,8 @@ int peer_snapshot_wanted_decode(uint64_t *index, struct unpack *body)
     *index = unpack_u64(body);
     return unpack_end(body);
 }
+
+PEER_SAY(snapshot_wanted, PEER_SNAPSHOT_WANTED, peer_snapshot_wanted_pack, uint64_t, index)
 
 /* ---- state hashes -----------------------------------------------------------------------------
  */
@@ -102,3 +117,8 @@ int peer_state_hash_decode(struct peer_state_hash *state, struct unpack *body)
         state->worker = (enum proc)(PROC_FIRST_WORKER + (int)slot);
     return unpack_end(body);
 }
+
+PEER_SAY(state_hash, PEER_STATE_HASH, peer_state_hash_pack, const struct peer_state_hash *, state)
+
+PEER_SAY(state_differs, PEER_STATE_DIFFERS, peer_state_hash_pack, const struct peer_state_hash *,
+         state)

@@ -11,12 +11,16 @@
  * Either side ends a transfer with ABORT. A position counts through the files of a snapshot, one
  * after the other in the order of the workers; a chunk lies within one file. There is no sum per
  * chunk: frames are authenticated, and each file has a SHA-256 in the manifest.
+ *
+ * Of each message: pack and decode, and peer_say_<message>, as in peer_cluster.h.
  */
 #ifndef INSI_RAFT_PEER_SNAPSHOT_H
 #define INSI_RAFT_PEER_SNAPSHOT_H
 
 #include "procs/raft/peer_message.h"
 #include "procs/raft/snapshot_store.h"
+
+struct peer; /* peers.h */
 
 #define PEER_SNAPSHOT_CHUNK_BYTES (1u << 20) /* the largest one that is taken */
 
@@ -27,6 +31,7 @@ struct peer_snapshot_offer {
 };
 void peer_snapshot_offer_pack(struct pack *pack, const struct peer_snapshot_offer *offer);
 int peer_snapshot_offer_decode(struct peer_snapshot_offer *offer, struct unpack *body);
+int peer_say_snapshot_offer(struct peer *peer, const struct peer_snapshot_offer *offer);
 
 struct peer_snapshot_chunk {
     uint64_t transfer;
@@ -35,6 +40,7 @@ struct peer_snapshot_chunk {
 };
 void peer_snapshot_chunk_pack(struct pack *pack, const struct peer_snapshot_chunk *chunk);
 int peer_snapshot_chunk_decode(struct peer_snapshot_chunk *chunk, struct unpack *body);
+int peer_say_snapshot_chunk(struct peer *peer, const struct peer_snapshot_chunk *chunk);
 
 struct peer_snapshot_ack {
     uint64_t transfer;
@@ -42,6 +48,7 @@ struct peer_snapshot_ack {
 };
 void peer_snapshot_ack_pack(struct pack *pack, const struct peer_snapshot_ack *ack);
 int peer_snapshot_ack_decode(struct peer_snapshot_ack *ack, struct unpack *body);
+int peer_say_snapshot_ack(struct peer *peer, const struct peer_snapshot_ack *ack);
 
 struct peer_snapshot_abort {
     uint64_t transfer;
@@ -49,10 +56,12 @@ struct peer_snapshot_abort {
 };
 void peer_snapshot_abort_pack(struct pack *pack, const struct peer_snapshot_abort *abort);
 int peer_snapshot_abort_decode(struct peer_snapshot_abort *abort, struct unpack *body);
+int peer_say_snapshot_abort(struct peer *peer, const struct peer_snapshot_abort *abort);
 
 /* "What I have does not lead to my log's beginning: send me a snapshot of this index or later." */
 void peer_snapshot_wanted_pack(struct pack *pack, uint64_t index);
 int peer_snapshot_wanted_decode(uint64_t *index, struct unpack *body);
+int peer_say_snapshot_wanted(struct peer *peer, uint64_t index);
 
 /* STATE_HASH: a follower tells the leader a worker's hash at a checkpoint. STATE_DIFFERS: the
  * leader tells it that this is not what the majority has there. */
@@ -63,5 +72,7 @@ struct peer_state_hash {
 };
 void peer_state_hash_pack(struct pack *pack, const struct peer_state_hash *state);
 int peer_state_hash_decode(struct peer_state_hash *state, struct unpack *body);
+int peer_say_state_hash(struct peer *peer, const struct peer_state_hash *state);
+int peer_say_state_differs(struct peer *peer, const struct peer_state_hash *state);
 
 #endif

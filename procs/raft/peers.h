@@ -116,10 +116,23 @@ struct peer *peers_meet(struct peers *peers, struct slice name, const char *addr
 const struct peer_info *peer_info(const struct peer *peer);
 
 /* Starts one message: write its elements and end with peer_end, or give it up with peer_cancel.
- * E_PEER_DOWN, E_BUSY: nothing was begun. */
+ * E_PEER_DOWN (also for NULL), E_BUSY: nothing was begun. */
 int peer_begin(struct peer *peer, enum peer_message number, struct pack **pack);
 void peer_end(struct peer *peer);
 void peer_cancel(struct peer *peer);
+/* Defines peer_say_<message>, beside the message's pack and decode: all of the above in one. */
+#define PEER_SAY(message, number, pack_message, type, what)                                        \
+    int peer_say_##message(struct peer *peer, type what)                                           \
+    {                                                                                              \
+        struct pack *pack;                                                                         \
+        int error = peer_begin(peer, number, &pack);                                               \
+        if (error)                                                                                 \
+            return error;                                                                          \
+        pack_message(pack, what);                                                                  \
+        peer_end(peer);                                                                            \
+        return 0;                                                                                  \
+    }
+
 size_t peer_queued_bytes(const struct peer *peer);
 
 /* ---- what was counted ---------------------------------------------------------------------------

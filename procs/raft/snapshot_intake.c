@@ -10,34 +10,17 @@
 /* ---- what is said -----------------------------------------------------------------------------
  */
 
-static int intake_say(struct snapshot_intake *intake, uint64_t to, enum peer_message number,
-                      struct pack **pack, struct peer **peer)
-{
-    *peer = peers_by_id(intake->peers, to);
-    return *peer ? peer_begin(*peer, number, pack) : E_PEER_DOWN;
-}
-
 static void intake_on_acks(void *arg, uint64_t to, const struct peer_snapshot_ack *ack)
 {
     struct snapshot_intake *intake = arg;
-    struct pack *pack;
-    struct peer *peer;
-    if (intake_say(intake, to, PEER_SNAPSHOT_ACK, &pack, &peer) != 0)
-        return;
-    peer_snapshot_ack_pack(pack, ack);
-    peer_end(peer);
-    loop_run_again(intake->loop);
+    if (peer_say_snapshot_ack(peers_by_id(intake->peers, to), ack) == 0)
+        loop_run_again(intake->loop);
 }
 
 static void intake_on_aborts(void *arg, uint64_t to, const struct peer_snapshot_abort *abort)
 {
     struct snapshot_intake *intake = arg;
-    struct pack *pack;
-    struct peer *peer;
-    if (intake_say(intake, to, PEER_SNAPSHOT_ABORT, &pack, &peer) == 0) {
-        peer_snapshot_abort_pack(pack, abort);
-        peer_end(peer);
-    }
+    (void)peer_say_snapshot_abort(peers_by_id(intake->peers, to), abort);
     loop_run_again(intake->loop);
 }
 
@@ -110,13 +93,10 @@ static void intake_on_received(void *arg, uint64_t from, uint64_t term, struct s
 
 void snapshot_intake_ask(struct snapshot_intake *intake)
 {
-    struct pack *pack;
-    struct peer *leader;
+    struct peer *leader = peers_by_id(intake->peers, intake->group->leader);
     if (group_leads(intake->group) || snapshot_receive_is_busy(&intake->receive) ||
-        intake_say(intake, intake->group->leader, PEER_SNAPSHOT_WANTED, &pack, &leader) != 0)
+        peer_say_snapshot_wanted(leader, wal_first_index(intake->wal) - 1) != 0)
         return; /* asked again in a second */
-    peer_snapshot_wanted_pack(pack, wal_first_index(intake->wal) - 1);
-    peer_end(leader);
     loop_run_again(intake->loop);
 }
 

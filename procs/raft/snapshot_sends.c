@@ -82,49 +82,28 @@ static void sending_end(struct sending *sending, int error)
 /* ---- what is said -----------------------------------------------------------------------------
  */
 
-static int sending_say(struct sending *sending, enum peer_message number, struct pack **pack,
-                       struct peer **peer)
+static struct peer *sending_peer(const struct sending *sending)
 {
-    *peer = peers_by_id(sending->sends->peers, sending->to);
-    return *peer ? peer_begin(*peer, number, pack) : E_PEER_DOWN;
+    return peers_by_id(sending->sends->peers, sending->to);
 }
 
 static int sending_offer(void *arg, const struct peer_snapshot_offer *offer)
 {
-    struct pack *pack;
-    struct peer *peer;
-    int error = sending_say(arg, PEER_SNAPSHOT_OFFER, &pack, &peer);
-    if (error)
-        return error;
-    peer_snapshot_offer_pack(pack, offer);
-    peer_end(peer);
-    return 0;
+    return peer_say_snapshot_offer(sending_peer(arg), offer);
 }
 
 static int sending_chunk(void *arg, const struct peer_snapshot_chunk *chunk)
 {
     struct sending *sending = arg;
-    struct pack *pack;
-    struct peer *peer;
-    int error = sending_say(sending, PEER_SNAPSHOT_CHUNK, &pack, &peer);
-    if (error)
-        return error;
-    peer_snapshot_chunk_pack(pack, chunk);
-    sending->sends->bytes += chunk->bytes.len;
-    peer_end(peer);
-    return 0;
+    int error = peer_say_snapshot_chunk(sending_peer(sending), chunk);
+    if (error == 0)
+        sending->sends->bytes += chunk->bytes.len;
+    return error;
 }
 
 static int sending_abort(void *arg, const struct peer_snapshot_abort *abort)
 {
-    struct pack *pack;
-    struct peer *peer;
-    int error = sending_say(arg, PEER_SNAPSHOT_ABORT, &pack, &peer);
-    if (error)
-        return error;
-    peer_snapshot_abort_pack(pack, abort);
-    peer_end(peer);
-    return 0;
+    return peer_say_snapshot_abort(sending_peer(arg), abort);
 }
 
 /* ---- sending ----------------------------------------------------------------------------------

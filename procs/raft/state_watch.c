@@ -2,17 +2,9 @@
 #include "procs/raft/state_watch.h"
 
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/log.h"
 
 #define STATE_TELL_NS (60 * NS_PER_S) /* between two lines on states that differ */
-
-static int state_watch_say(struct state_watch *watch, uint64_t to, enum peer_message number,
-                           struct pack **pack, struct peer **peer)
-{
-    *peer = peers_by_id(watch->peers, to);
-    return *peer ? peer_begin(*peer, number, pack) : E_PEER_DOWN;
-}
 
 static void state_watch_rebuild(struct state_watch *watch, const struct peer_state_hash *right)
 {
@@ -29,18 +21,14 @@ static void state_watch_on_differs(void *arg, uint64_t id, const struct peer_sta
 {
     struct state_watch *watch = arg;
     const struct member *member = members_find(&watch->group->members, id);
-    struct pack *pack;
-    struct peer *peer;
     LOG_ERROR("state_of_member_differs", LOG_STR("member", member ? member->name : ""),
               LOG_STR("worker", proc_name(right->worker)), LOG_U64("index", right->index));
     if (id == watch->group->raft_id) {
         state_watch_rebuild(watch, right);
         return;
     }
-    if (state_watch_say(watch, id, PEER_STATE_DIFFERS, &pack, &peer) != 0)
-        return; /* the next checkpoint will differ as well */
-    peer_state_hash_pack(pack, right);
-    peer_end(peer);
+    /* if it is not there: the next checkpoint will differ as well */
+    (void)peer_say_state_differs(peers_by_id(watch->peers, id), right);
 }
 
 static void state_watch_on_open(void *arg, const struct peer_state_hash *one,
@@ -61,16 +49,11 @@ void state_watch_on_checkpoint(struct state_watch *watch, enum proc worker, uint
                                uint64_t hash)
 {
     const struct peer_state_hash state = {worker, index, hash};
-    struct pack *pack;
-    struct peer *leader;
-    if (group_leads(watch->group)) {
-        state_check_note(watch->check, &watch->group->members, watch->group->raft_id, &state);
-        return;
-    }
-    if (state_watch_say(watch, watch->group->leader, PEER_STATE_HASH, &pack, &leader) != 0)
-        return; /* the next one will do */
-    peer_state_hash_pack(pack, &state);
-    peer_end(leader);
+    const struct group *group = watch->group;
+    if (group_leads(group))
+        state_check_note(watch->check, &group->members, group->raft_id, &state);
+    else /* if it is not there the next one will do */
+        (void)peer_say_state_hash(peers_by_id(watch->peers, group->leader), &state);
 }
 
 void state_watch_on_message(struct state_watch *watch, struct peer *from, enum peer_message number,

@@ -4,6 +4,7 @@
 #define INSI_TESTS_UNIT_RAFT_FRIEND_H
 
 #include "ipc/entry.h"
+#include "procs/raft/peer_cluster.h"
 #include "procs/raft/peers.h"
 #include "tests/unit/raft/rig.h"
 

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "base/clock.h"
+#include "procs/raft/peer_cluster.h"
 #include "procs/raft/peers.h"
 
 #define NODES_MAX 4
