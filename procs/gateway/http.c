@@ -20,6 +20,7 @@
 #define HTTP_BODY_SLACK_BYTES (1u << 20)
 #define HTTP_ACCEPTS_PER_EVENT 64
 #define HTTP_ACCEPT_AGAIN_MS 100
+#define HTTP_DISCARD_BYTES 4096
 #define HTTP_REST_TELL_S 60 /* it may rest for each connection that comes */
 
 struct http_handler {
@@ -97,19 +98,27 @@ struct http_connection {
     void *left_arg;
 };
 
+/* Behind an answer that lasts nothing is answered any more. What comes is thrown away, or it would
+ * hide the client's end. */
+static bool http_has_discarded(h2o_socket_t *socket)
+{
+    char bytes[HTTP_DISCARD_BYTES];
+    ssize_t count = recv(h2o_socket_get_fd(socket), bytes, sizeof(bytes), MSG_DONTWAIT);
+    return count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
 /* Something came, or the client left: nothing that the waiting request could use, but a pop must
  * not take an item for somebody who is gone. */
 static void http_on_ready_while_awaiting(h2o_socket_t *socket, const char *error)
 {
     const struct http_connection *connection = socket->on_close.data;
     (void)error;
-    h2o_socket_read_stop(socket);
-    if (connection->left != NULL) {
-        if (http_socket_has_ended(socket))
-            connection->left(connection->left_arg);
+    if (connection->left != NULL && http_has_discarded(socket))
         return;
-    }
-    if (pops_count(connection->gateway->pops) > 0)
+    h2o_socket_read_stop(socket);
+    if (connection->left != NULL)
+        connection->left(connection->left_arg);
+    else if (pops_count(connection->gateway->pops) > 0)
         timer_set_by(&connection->gateway->http.left_timer, 0);
 }
 

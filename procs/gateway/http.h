@@ -77,7 +77,7 @@ void http_await(h2o_req_t *request);
 void http_awaited(h2o_req_t *request, bool large);
 
 /* Of an answer over HTTP/1 that lasts: calls left once when the client has closed its end, or the
- * connection broke. (Over HTTP/2 h2o ends the request.) What the client sends is not read. */
+ * connection broke. (Over HTTP/2 h2o ends the request.) What the client sends is thrown away. */
 typedef void http_left_fn(void *arg);
 void http_watch(h2o_req_t *request, http_left_fn *left, void *arg);
 

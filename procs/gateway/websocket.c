@@ -16,7 +16,7 @@
 #define WEBSOCKET_SHA1_BYTES 20
 #define WEBSOCKET_PIECES (2 + SESSION_WRITE_FRAMES)
 #define WEBSOCKET_CODE_BYTES 2
-#define HTTP2_VERSION 0x200
+#define HTTP1_1_VERSION 0x101
 
 struct websocket {
     struct session *session; /* NULL: it has ended while the handshake was being answered */
@@ -48,7 +48,7 @@ static bool websocket_is_key(const h2o_iovec_t *key)
 enum websocket_offer websocket_look(const h2o_req_t *http)
 {
     const h2o_iovec_t *version = websocket_header(http, "sec-websocket-version");
-    if (http->version >= HTTP2_VERSION || http->upgrade.base == NULL ||
+    if (http->version != HTTP1_1_VERSION || http->upgrade.base == NULL ||
         !h2o_lcstris(http->upgrade.base, http->upgrade.len, H2O_STRLIT("websocket")))
         return WEBSOCKET_NOT_OFFERED;
     if (version == NULL || !h2o_memis(version->base, version->len, H2O_STRLIT(WEBSOCKET_VERSION)))
