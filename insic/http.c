@@ -194,7 +194,7 @@ static void follow_wait(struct follow *follow, CURLM *multi)
     }
 }
 
-/* In place of curl_easy_perform, which would look at the clock once a second and at stdout never. */
+/* In place of curl_easy_perform, which looks at the clock once a second and at stdout never. */
 static CURLcode follow_perform(struct follow *follow)
 {
     CURLM *multi = curl_multi_init();

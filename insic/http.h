@@ -54,7 +54,7 @@ struct http_stream { /* takes what comes; what it returns, if not 0, ends the st
     uint64_t silence_ms; /* the server is gone when nothing came for so long */
 };
 
-/* The same for an answer that does not end: status 200 and text/event-stream. Any other one comes as
+/* The same for an answer that does not end: status 200, text/event-stream. Any other one comes as
  * from http_send, with 0. A stream always ends with a code: E_PEER_DOWN (also when the server ended
  * it in order) or E_TIMEOUT with the reason in the answer, E_CLOSED when nobody reads stdout any
  * more, or what on_bytes returned. */

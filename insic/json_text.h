@@ -1,9 +1,9 @@
 /* json_text.h - JSON as it was written.
  *
  * An event's data are any JSON, and its numbers belong to those who exchange them: 1.10, 1e400 or
- * an integer of 30 digits must not become what a double makes of them. So texts are taken apart here
- * without being decoded. What is asked for is found or not; but for json_text_check the functions
- * check no grammar, and stay within the bytes they are given whatever stands there.
+ * an integer of 30 digits must not become what a double makes of them. So texts are taken apart
+ * here without being decoded. What is asked for is found or not; but for json_text_check the
+ * functions check no grammar, and stay within the bytes they are given whatever stands there.
  */
 #ifndef INSI_INSIC_JSON_TEXT_H
 #define INSI_INSIC_JSON_TEXT_H

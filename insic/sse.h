@@ -5,8 +5,8 @@
  * behind the last blank line when the stream ends is no event. `retry` is not looked at: how long
  * insic waits before it connects again is its own business.
  *
- * One thing beyond the standard's events: a block that has an id and no data is reported as well. It
- * says up to where the stream has come.
+ * One thing beyond the standard's events: a block that has an id and no data is reported as well.
+ * It says up to where the stream has come.
  */
 #ifndef INSI_INSIC_SSE_H
 #define INSI_INSIC_SSE_H
