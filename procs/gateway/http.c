@@ -207,11 +207,9 @@ static void http_rest(struct gateway *gateway, int why)
     uint64_t now_ns = clock_boot_ns();
     if (why != 0)
         timer_set_by(&http->accept_timer, now_ns + HTTP_ACCEPT_AGAIN_MS * NS_PER_MS);
-    if (http->rest_told_ns == 0 || now_ns - http->rest_told_ns >= HTTP_REST_TELL_S * NS_PER_S) {
+    if (pace_allows(&http->rest_pace, now_ns, HTTP_REST_TELL_S * NS_PER_S))
         LOG_WARN("accept_paused", LOG_U64("connections", http->connections),
                  LOG_STR("error", why != 0 ? log_errno_text(why) : "too many connections"));
-        http->rest_told_ns = now_ns;
-    }
     http_pause(&http->public);
     http_pause(&http->admin);
 }

@@ -18,6 +18,7 @@
 
 #include <h2o.h>
 
+#include "base/pace.h"
 #include "procs/gateway/timers.h"
 
 #define HTTP_IDLE_MS 75000
@@ -52,8 +53,8 @@ struct http {
     unsigned turn_requests; /* in a row, of that connection */
     unsigned connections, connections_max;
     uint64_t arriving_bytes, arriving_dropped; /* of the present sweep */
-    uint64_t rest_told_ns; /* when it was last logged that no more can be accepted; 0: never */
-    h2o_timeout_t linger_timeout; /* http_errors.h */
+    struct pace rest_pace;                     /* of lines that say that no more can be accepted */
+    h2o_timeout_t linger_timeout;              /* http_errors.h */
     unsigned lingering;
 };
 

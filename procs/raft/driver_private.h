@@ -15,6 +15,7 @@
 #ifndef INSI_RAFT_DRIVER_PRIVATE_H
 #define INSI_RAFT_DRIVER_PRIVATE_H
 
+#include "base/pace.h"
 #include "procs/raft/admin_changes.h"
 #include "procs/raft/admin_status.h"
 #include "procs/raft/admission.h"
@@ -97,7 +98,7 @@ struct driver {
     /* driver_snapshot.c */
     uint64_t installing; /* index of the snapshot behind which the log is begun anew; 0: none */
     struct loop_timer load_timer;
-    uint64_t lack_told_ns;               /* no line on the lack of a snapshot before that */
+    struct pace lack_pace;               /* of lines on the lack of a snapshot */
     char load_path[SNAPSHOT_PATH_BYTES]; /* of the file that a worker is told to load */
 };
 

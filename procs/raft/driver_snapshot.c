@@ -136,13 +136,11 @@ static void driver_lack_snapshot(struct driver *driver, enum proc worker, uint64
 {
     bool is_alone = driver->skel->config.node_count == 1 && driver->group.members.count <= 1;
     uint64_t now_ns = loop_now_ns(driver->loop);
-    if (now_ns >= driver->lack_told_ns) {
-        driver->lack_told_ns = now_ns + DRIVER_LACK_NS;
+    if (pace_allows(&driver->lack_pace, now_ns, DRIVER_LACK_NS))
         LOG_ERROR("snapshot_missing", LOG_STR("worker", proc_name(worker)),
                   LOG_U64("applied_index", applied_index),
                   LOG_U64("first_index", wal_first_index(driver->wal)),
                   LOG_STR("reason", "no snapshot that can be used leads to the log's beginning"));
-    }
     if (is_alone)
         driver_give_up(driver, E_CORRUPT);
     snapshot_intake_ask(&driver->intake);

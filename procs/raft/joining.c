@@ -64,24 +64,22 @@ static void joining_log_verdict(const struct joining *joining, const struct peer
 void joining_on_heard(struct joining *joining, const struct peer *peer)
 {
     const struct peer_info *info = peer_info(peer);
-    uint64_t now_ns = loop_now_ns(joining->loop);
     if (!group_has_cluster(joining->group) || !group_is_cluster(info->cluster) ||
-        group_is_of(joining->group, info->cluster) || now_ns < joining->differs_ns)
+        group_is_of(joining->group, info->cluster) ||
+        !pace_allows(&joining->foreign_pace, loop_now_ns(joining->loop), JOINING_TELL_NS))
         return;
     struct peer_join_answer answer = {.verdict = PEER_VERDICT_FOREIGN};
     memcpy(answer.cluster, info->cluster, sizeof(answer.cluster));
     joining_log_verdict(joining, peer, &answer);
-    joining->differs_ns = now_ns + JOINING_TELL_NS;
 }
 
 static void joining_hear_verdict(struct joining *joining, const struct peer *from,
                                  const struct peer_join_answer *answer)
 {
-    uint64_t now_ns = loop_now_ns(joining->loop);
-    if (joining->said != answer->verdict || now_ns >= joining->told_ns + JOINING_TELL_NS) {
+    if (joining->said != answer->verdict)
+        joining->said_pace = (struct pace){0};
+    if (pace_allows(&joining->said_pace, loop_now_ns(joining->loop), JOINING_TELL_NS))
         joining_log_verdict(joining, from, answer);
-        joining->told_ns = now_ns;
-    }
     joining->said = answer->verdict;
 }
 

@@ -15,6 +15,7 @@
 #define INSI_RAFT_JOINING_H
 
 #include "base/config.h"
+#include "base/pace.h"
 #include "ipc/loop.h"
 #include "procs/raft/group.h"
 #include "procs/raft/peer_cluster.h"
@@ -51,14 +52,14 @@ struct joining {
     struct loop *loop;
     struct joining_hooks hooks;
     struct loop_timer timer;
-    bool seeks;             /* all configured nodes are to be spoken to: the driver's to see to */
-    bool may_found;         /* this node founds a cluster unless there is one */
-    uint64_t found_ns;      /* when it does, whoever has not answered */
-    uint64_t none_mask;     /* configured nodes, by their place, that are in no cluster either */
-    bool was_member;        /* a config with this node in it was committed, or may have been */
-    enum peer_verdict said; /* REMOVED, FOREIGN, NAME_TAKEN, FULL: the last one that was heard */
-    uint64_t told_ns;       /* when it was logged */
-    uint64_t differs_ns;    /* not before is told again that a peer is of another cluster */
+    bool seeks;               /* all configured nodes are to be spoken to: the driver's to see to */
+    bool may_found;           /* this node founds a cluster unless there is one */
+    uint64_t found_ns;        /* when it does, whoever has not answered */
+    uint64_t none_mask;       /* configured nodes, by their place, that are in no cluster either */
+    bool was_member;          /* a config with this node in it was committed, or may have been */
+    enum peer_verdict said;   /* REMOVED, FOREIGN, NAME_TAKEN, FULL: the last one that was heard */
+    struct pace said_pace;    /* of lines on that */
+    struct pace foreign_pace; /* of lines on peers of another cluster */
 };
 
 void joining_init(struct joining *joining, const struct joining_options *options);

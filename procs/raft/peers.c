@@ -28,16 +28,13 @@ const char *peer_fault_name(enum peer_fault fault)
 void peers_note_fault(struct peers *peers, enum peer_fault fault, const char *who,
                       const char *detail)
 {
-    uint64_t now_ns = clock_boot_ns();
     peers->faults[fault].count++;
-    if (peers->faults[fault].logged_ns != 0 &&
-        now_ns < peers->faults[fault].logged_ns + PEERS_LOG_MS * NS_PER_MS)
+    if (!pace_allows(&peers->faults[fault].pace, clock_boot_ns(), PEERS_LOG_MS * NS_PER_MS))
         return;
     LOG_WARN(
         "peer_refused", LOG_STR("fault", peer_fault_name(fault)), LOG_STR("peer", who),
         LOG_STR("detail", detail), LOG_U64("count", peers->faults[fault].count),
         LOG_U64("since_last_line", peers->faults[fault].count - peers->faults[fault].logged_count));
-    peers->faults[fault].logged_ns = now_ns;
     peers->faults[fault].logged_count = peers->faults[fault].count;
 }
 

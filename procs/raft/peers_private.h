@@ -3,6 +3,7 @@
 #ifndef INSI_RAFT_PEERS_PRIVATE_H
 #define INSI_RAFT_PEERS_PRIVATE_H
 
+#include "base/pace.h"
 #include "base/rng.h"
 #include "ipc/helper.h"
 #include "procs/raft/peer_socket.h"
@@ -115,7 +116,8 @@ struct peers {
     unsigned strangers;
     bool has_more; /* some inbound has */
     struct {
-        uint64_t count, logged_ns, logged_count;
+        uint64_t count, logged_count;
+        struct pace pace; /* of lines */
     } faults[PEER_FAULTS];
     uint64_t frames_sent;
 };

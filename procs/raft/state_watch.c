@@ -35,10 +35,8 @@ static void state_watch_on_open(void *arg, const struct peer_state_hash *one,
                                 const struct peer_state_hash *other)
 {
     struct state_watch *watch = arg;
-    uint64_t now_ns = loop_now_ns(watch->loop);
-    if (now_ns < watch->told_ns)
+    if (!pace_allows(&watch->pace, loop_now_ns(watch->loop), STATE_TELL_NS))
         return;
-    watch->told_ns = now_ns + STATE_TELL_NS;
     LOG_ERROR("states_differ", LOG_STR("worker", proc_name(one->worker)),
               LOG_U64("index", one->index), LOG_U64("hash", one->hash),
               LOG_U64("other_hash", other->hash),

@@ -10,6 +10,7 @@
 #ifndef INSI_RAFT_STATE_WATCH_H
 #define INSI_RAFT_STATE_WATCH_H
 
+#include "base/pace.h"
 #include "procs/raft/group.h"
 #include "procs/raft/peers.h"
 #include "procs/raft/snapshots.h"
@@ -31,7 +32,7 @@ struct state_watch {
     struct loop *loop;
     struct state_check *check;
     uint64_t term;    /* in which it compares; 0: this node does not lead */
-    uint64_t told_ns; /* no line on states that differ before that */
+    struct pace pace; /* of lines on states that differ */
 };
 
 void state_watch_init(struct state_watch *watch, const struct state_watch_options *options);
