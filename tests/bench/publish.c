@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -145,6 +146,16 @@ static void resume_all(uint64_t after)
     tell("1,000 that were away: deliveries", retained * SUBSCRIBERS, start_ns);
 }
 
+static void tell_memory(const char *folder)
+{
+    char path[4096];
+    struct stat info;
+
+    CHECK(map_file(path, sizeof(path), folder, MAP_EVENTS) == 0 && stat(path, &info) == 0);
+    printf("the map takes %.1f MiB, what it retains counts %.1f MiB\n",
+           (double)info.st_blocks * 512 / (1 << 20), (double)events.ring.bytes / (1 << 20));
+}
+
 int main(int argc, char **argv)
 {
     static const struct worker_kind kind = {.proc = PROC_EVENTS,
@@ -176,6 +187,7 @@ int main(int argc, char **argv)
     publish_all("publish, for 1,000 of them", "one", count, SUBSCRIBERS);
     resume_all(applier.last_index - (count < 100000 ? count : 100000) / 10);
     printf("sent to the gateway: %.1f MiB\n", (double)sent_bytes / (1 << 20));
+    tell_memory(argv[1]);
     applier_close(&applier);
     map_close(&map);
     return path_remove_tree(argv[1]);
