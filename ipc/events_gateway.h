@@ -5,20 +5,21 @@
  * JSON text without line breaks, which this side never looks into. A topic that ends in '*' could
  * not be subscribed to, so the gateway refuses to publish to it; here it is one like any other.
  *
- * Subscriptions. A connection is one subscription of one client. Its number is the gateway's choice:
- * never 0, and never used a second time on the same link (a place in a table and how often it was
- * used, say, so that an EVENT's connections are found without searching). SUBSCRIBE names scope and
- * topic: exact (1 to LIMIT_KEY_BYTES bytes), or a prefix of 0 to LIMIT_KEY_BYTES bytes and a '*'. A
- * connection gets all events of its topic that lie behind its beginning, each once, in index order:
+ * Subscriptions. A connection is one subscription of one client. Its number is the gateway's
+ * choice: never 0, and never used a second time on the same link (a place in a table and how often
+ * it was used, say, so that an EVENT's connections are found without searching). SUBSCRIBE names
+ * scope and topic: exact (1 to LIMIT_KEY_BYTES bytes), or a prefix of 0 to LIMIT_KEY_BYTES bytes
+ * and a '*'. A connection gets all events of its topic that lie behind its beginning, each once, in
+ * index order:
  *   - from_now: behind what the worker has applied by then; `after` does not count. An event that
  *     anybody publishes once SUBSCRIBED is there comes for certain, for it gets a higher index;
  *   - else: behind `after`, first what is retained, then what comes. `after` may lie ahead of what
  *     the worker has applied (a read index, or a worker that begins anew): up to it nothing comes.
  * The answer is SUBSCRIBED, before anything else of this connection. Its index is the beginning.
  * With an error the subscription does not exist: E_BUSY, EVENT_SUBSCRIPTIONS_MAX are there.
- * EVENT_GAP comes next, at most once, when something behind `after` is not retained any more: events
- * with indexes `from` to `to` (both included), whether any of them was of this topic is unknown, are
- * gone. What comes lies behind `to`.
+ * EVENT_GAP comes next, at most once, when something behind `after` is not retained any more:
+ * events with indexes `from` to `to` (both included), whether any of them was of this topic is
+ * unknown, are gone. What comes lies behind `to`.
  * UNSUBSCRIBE ends it, and may name one that has ended. What was under way still comes.
  *
  * EVENT names all connections of this link that get the event now. Those that are behind get it
@@ -28,17 +29,17 @@
  *
  * Live and behind. A connection is *live* when it has been sent all that there is, and is *behind*
  * while it reads on in what is retained: after SUBSCRIBE with `after`, and when it had no window
- * left. It is live from SUBSCRIBED (from_now) or EVENT_CAUGHT_UP on, until EVENT_BEHIND. Their index
- * says how far it had been sent everything.
- * EVENT_REACHED: all connections that are live have been sent everything up to index. It comes a few
- * times a second as long as the index moves on.
+ * left. It is live from SUBSCRIBED (from_now) or EVENT_CAUGHT_UP on, until EVENT_BEHIND. Their
+ * index says how far it had been sent everything.
+ * EVENT_REACHED: all connections that are live have been sent everything up to index. It comes a
+ * few times a second as long as the index moves on.
  *
  * Window of a connection. Each EVENT costs each of its connections event_cost. It is paid back with
- * EVENT_CREDIT when the bytes have left the gateway (not one by one: when a quarter of the window is
- * due). A connection gets an EVENT only while what it owes is below `window`, so one event may
+ * EVENT_CREDIT when the bytes have left the gateway (not one by one: when a quarter of the window
+ * is due). A connection gets an EVENT only while what it owes is below `window`, so one event may
  * overshoot it, whatever its size. `unpaid` is what it owes at SUBSCRIBE: events of the link's last
- * connection that still wait in the gateway. Beyond the window it is behind; when the worker has
- * to drop from its ring what the connection has to get next, EVENT_OUTRUN ends the subscription:
+ * connection that still wait in the gateway. Beyond the window it is behind; when the worker has to
+ * drop from its ring what the connection has to get next, EVENT_OUTRUN ends the subscription:
  * everything up to index has been sent. Nothing of it is ever passed over in silence.
  *
  * Window of the link. Each EVENT costs the link event_message_cost, paid back with EVENT_CREDIT for

@@ -6,11 +6,11 @@
  *          "ring_dropped"   no event at or below it is certain to be there; 0: none was dropped
  *
  * An event counts with topic, data and RING_EVENT_BYTES, which is about what the map takes for it
- * (up to twice as much where data begins to need pages of its own, at 2 KiB). How much is retained is
- * a setting of each node, so the ring is not a part of the state that nodes compare.
+ * (up to twice as much where data begins to need pages of its own, at 2 KiB). How much is retained
+ * is a setting of each node, so the ring is not a part of the state that nodes compare.
  *
- * What counts is kept in memory between ring_load and ring_store, which stores it in the transaction.
- * Functions return 0, E_IO or E_CORRUPT, logged.
+ * What counts is kept in memory between ring_load and ring_store, which stores it in the
+ * transaction. Functions return 0, E_IO or E_CORRUPT, logged.
  */
 #ifndef INSI_SHM_RING_H
 #define INSI_SHM_RING_H

@@ -7,13 +7,13 @@
  * Those that are behind read the ring together: a sweep goes from the lowest of their positions to
  * the live one, where all that are still with it become live; that is the seam, and nothing lies in
  * it. Who comes meanwhile with a position that the sweep has passed waits for the next one. Who has
- * no window left is parked, until it pays. A sweep moves on by a bounded number of events in a turn,
- * and ends when nobody is left in it; so it costs one reading however many are behind, and a single
- * slow connection no more than what it gets.
+ * no window left is parked, until it pays. A sweep moves on by a bounded number of events in a
+ * turn, and ends when nobody is left in it; so it costs one reading however many are behind, and a
+ * single slow connection no more than what it gets.
  *
- * What a feed cannot send for want of the link's window stays where it is, in the ring. Whatever the
- * ring drops is shown to feed_on_drop before: connections that had yet to get it are outrun, and
- * only those.
+ * What a feed cannot send for want of the link's window stays where it is, in the ring. Whatever
+ * the ring drops is shown to feed_on_drop before: connections that had yet to get it are outrun,
+ * and only those.
  *
  * Nothing here writes. A link that takes no more although the windows have room has a gateway that
  * does not follow the protocol: the feed is broken until the link is new.

@@ -37,7 +37,7 @@ struct topic { /* what at least one subscription is to */
     uint8_t text[]; /* without the '*' */
 };
 
-/* ---- hashing: in steps of 8 bytes, so that the prefixes of one text share their beginnings ---- */
+/* ---- hashing: in steps of 8 bytes, so that the prefixes of a text share their beginnings ---- */
 
 static uint64_t topics_mix(uint64_t state, uint64_t word)
 {
