@@ -80,7 +80,7 @@ int applier_commit(struct applier *applier);
 
 /* Commits, and stores last_index in any case. */
 int applier_settle(struct applier *applier);
-/* Likewise, in a transaction of its own if there is nothing to store: the kind's store is called. */
+/* Likewise, in a transaction of its own if nothing is to be stored: the kind's store is called. */
 int applier_touch(struct applier *applier);
 
 /* The log that the state comes from; stored with the next transaction. */
