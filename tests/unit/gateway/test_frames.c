@@ -82,7 +82,7 @@ Test(frames, controls_have_their_opcode_and_payload)
 
 /* ---- the outbox ------------------------------------------------------------------------------ */
 
-#define COST 200
+#define COST UINT64_C(200)
 
 static struct frame *frame_that_costs(uint64_t cost)
 {
@@ -104,7 +104,7 @@ static void add(struct outbox *outbox, unsigned count)
 Test(outbox, frames_leave_in_order_whatever_its_room_does)
 {
     struct outbox outbox = {0};
-    struct frame *out[64], *expected[200];
+    struct frame *out[64] = {NULL}, *expected[200] = {NULL};
     unsigned added = 0, left = 0;
     for (unsigned round = 0; left < 200; round++) {
         for (unsigned i = 0; i < round + 1 && added < 200; i++) {

@@ -118,11 +118,11 @@ Test(json_scan, depth_has_a_limit)
 {
     char text[256];
     struct json_member members[2];
-    for (unsigned depth = LIMIT_JSON_DEPTH; depth <= LIMIT_JSON_DEPTH + 1; depth++) {
+    for (size_t depth = LIMIT_JSON_DEPTH; depth <= LIMIT_JSON_DEPTH + 1; depth++) {
         int len = snprintf(text, sizeof(text), "{\"data\":");
         memset(text + len, '[', depth - 1);
         memset(text + len + depth - 1, ']', depth - 1);
-        strcpy(text + len + 2 * (depth - 1), "}");
+        memcpy(text + len + 2 * (depth - 1), "}", 2);
         cr_assert_eq(scan(text, members), depth == LIMIT_JSON_DEPTH);
     }
 }

@@ -12,7 +12,7 @@
 #define MS NS_PER_MS
 #define WINDOW 2000
 #define DATA_BYTES 71 /* so that an event costs 200 with a topic of one byte */
-#define COST 200
+#define COST UINT64_C(200)
 
 static char folder[] = "/tmp/insi-sessions-XXXXXX", path[64];
 static struct config config;
@@ -484,7 +484,8 @@ Test(sessions, a_deleted_key_ends_those_that_came_with_it)
     cr_assert_eq(ours.code, 0);
     session_lost(open.session);
     pass_ms(SESSION_KEYS_LOOK_MS + 10);
-    cr_assert_gt(sessions_due_ns(sessions), now_ns + 10 * SESSION_KEYS_LOOK_MS * MS); /* no need */
+    cr_assert_gt(sessions_due_ns(sessions),
+                 now_ns + UINT64_C(10) * SESSION_KEYS_LOOK_MS * MS); /* no need */
 }
 
 Test(sessions, a_stop_ends_all_and_lets_nobody_in)

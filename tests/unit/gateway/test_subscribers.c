@@ -409,7 +409,7 @@ Test(subscribers, what_has_left_is_paid_in_quarters_of_the_window_and_the_link_a
     int socket = subscribe("topic=t");
     const struct fake_subscription *one = fake_last_subscription();
     const uint64_t cost = event_cost(1, 1);
-    for (unsigned i = 1; i <= 7; i++) {
+    for (uint64_t i = 1; i <= 7; i++) {
         fake_emit(&fake, "t", "1");
         cr_assert_eq(client_read_frame(&fake, socket, text, sizeof(text)), 0x1);
         FAKE_WAIT(&fake, fake_events()->link_paid == i * (cost + EVENT_CONNECTION_BYTES));
