@@ -48,7 +48,8 @@ class Table:
             other = theirs[number] if number < len(theirs) else None
             ratio = ""
             if value and other:
-                ratio = f"{value / other if higher_is_better else other / value:.2g}"
+                times = value / other if higher_is_better else other / value
+                ratio = f"{times:.1f}" if times >= 1 else f"{times:.2f}"
             cells += [show(other, unit), ratio]
         self.rows.append((what, show(value, unit), *cells, target))
 
