@@ -122,19 +122,28 @@ def test_page_shows_events_and_misses_none_when_gateway_is_killed(make_cluster, 
     wait_state(page, "closed with 1008")
 
 
-def test_page_of_another_origin_is_refused(make_cluster, pages, chromium):
+def test_page_is_told_of_a_gap_and_one_of_another_origin_of_nothing(make_cluster, pages, chromium):
     """The same server by another name is another origin: not in the list."""
-    cluster = make_cluster(sessions={"allowedOrigins": [f"http://127.0.0.1:{pages}"]}).start()
+    cluster = make_cluster(
+        sessions={"allowedOrigins": [f"http://127.0.0.1:{pages}"]}, events={"retention": "1KiB"}
+    ).start()
     client = cluster.tenant("browser")
     page = chromium.open(f"http://localhost:{pages}/subscribe.html")
     url = f"http://127.0.0.1:{cluster.nodes[0].http_port}"
     subscribe(page, url=url, token=client.token, topic="news")
     until(lambda: len(page.run(NOTES)) >= 3, "three attempts were refused", 20, 0.05)
-    publish(client, "news", "not for this page")
+    sent = publish(client, "news", *[str(n) * 500 for n in range(10)])
     until(lambda: len(page.run(NOTES)) >= 4, "a fourth attempt was refused", 20, 0.05)
     assert all(text.startswith("closed with 1006") for text in page.run(NOTES))
     assert shown(page) == []
-    allowed = chromium.open(f"http://127.0.0.1:{pages}/subscribe.html")
-    subscribe(allowed, url=url, token=client.token, topic="news")
-    wait_state(allowed, "subscribed")
+
+    page = chromium.open(f"http://127.0.0.1:{pages}/subscribe.html")
+    subscribe(page, url=url, token=client.token, topic="news", after=str(sent[0][0]))
+    wait_state(page, "subscribed")
+    kept = until(lambda: (shown(page)[-1:] == sent[-1:]) and shown(page), "what is retained", 20, 0.05)
+    assert kept == sent[-len(kept) :] and len(kept) < 9
+    gaps = [text for text in page.run(NOTES) if text.startswith("gap: ")]
+    assert gaps == [
+        f"gap: what was published from {sent[0][0] + 1} to {kept[0][0] - 1} is retained no more"
+    ]
     client.close()
