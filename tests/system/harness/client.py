@@ -171,6 +171,10 @@ class Client:
     def queue_peek(self, key, **parameters):
         return self.get_path("/queue/peek", key=key, **parameters)
 
+    # events
+    def publish(self, topic, data):
+        return self.post("/events", {"topic": topic, "data": data})
+
     # system
     def ping(self):
         return self.get_path("/ping")

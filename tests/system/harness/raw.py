@@ -12,8 +12,13 @@ class Closed(Exception):
 
 
 class Raw:
-    def __init__(self, port, timeout=15.0, host="127.0.0.1"):
-        self.socket = socket.create_connection((host, port), timeout=timeout)
+    def __init__(self, port, timeout=15.0, host="127.0.0.1", receive_buffer=None):
+        """receive_buffer: bytes of the kernel's, when it is to be small."""
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(timeout)
+        self.socket.connect((host, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = b""
 
