@@ -69,6 +69,22 @@ Test(resume, what_is_dropped_is_a_gap)
     cr_assert_str_eq(heard(3), "+0 g1-7 e8 e9 e10 l10");
 }
 
+Test(resume, behind_a_gap_is_where_it_is)
+{
+    events.retention_bytes = 3 * EACH;
+    publish_many(10);
+    cr_assert_eq(subscribe_as(0, &(struct msg_subscribe){.connection = 1,
+                                                         .scope = scope,
+                                                         .topic = slice_text("t"),
+                                                         .after = 2,
+                                                         .window = 1,
+                                                         .unpaid = 1}),
+                 0);
+    cr_assert_str_eq(heard(1), "+2 g3-7");
+    publish_many(3);
+    cr_assert_str_eq(heard(1), "o7");
+}
+
 Test(resume, retention_goes_by_bytes)
 {
     events.retention_bytes = 10 * EACH;
