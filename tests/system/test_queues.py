@@ -239,6 +239,31 @@ def test_pops_wait_while_their_connection_says_nothing_and_other_requests_go_on(
     assert found == {str(number) for number in range(20)}
 
 
+def test_who_waits_long_goes_on_waiting_while_others_pop_more_than_a_worker_may_keep(make_cluster):
+    cluster = make_cluster(cache={"maxBytes": "64MiB"}).start()
+    node, token = cluster.nodes[0], cluster.create_key("patient")
+    client = node.client(token)
+    expect(client.queue_new("q"), 200)
+    expect(client.queue_new("quiet"), 200)
+    item = "i" * 900_000
+    poppers = []
+    for number in range(10):  # each in a session of its own, and there are eight
+        poppers.append(Popper(node.client(token), 60, "quiet"))
+        wait_for_pops(cluster, number + 1)
+        for _ in range(20):  # more than 16 MiB
+            expect(client.push("q", item), 200)
+            assert len(expect(client.pop("q", wait=5), 200).json["value"]) == len(item)
+    wait_for_pops(cluster, len(poppers))
+    assert all(popper.answer is None for popper in poppers)
+    for number in range(len(poppers)):
+        expect(client.push("quiet", str(number)), 200)
+    found = {expect(popper.join(), 200).json["value"] for popper in poppers}
+    assert found == {str(number) for number in range(len(poppers))}
+    client.close()
+    for popper in poppers:
+        popper.client.close()
+
+
 def test_a_client_that_leaves_takes_no_item_with_it(shared, shared_cluster, queue, token):
     body = b'{"key":"q","wait":30}'
     for how in ("close", "reset"):
