@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "procs/raft/peer_address.h"
+#include "procs/raft/peers/peer_address.h"
 
 #define CHANGE_LOOK_NS (NS_PER_S / 10)
 #define CHANGE_INVITE_NS (NS_PER_S / 2)

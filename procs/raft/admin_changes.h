@@ -15,8 +15,8 @@
 #include "ipc/loop.h"
 #include "procs/raft/gateways.h"
 #include "procs/raft/group.h"
-#include "procs/raft/peer_cluster.h"
-#include "procs/raft/peers.h"
+#include "procs/raft/peers/peer_cluster.h"
+#include "procs/raft/peers/peers.h"
 
 #define ADMIN_CHANGES 16
 

@@ -11,8 +11,8 @@
 #include "procs/raft/apply.h"
 #include "procs/raft/gateways.h"
 #include "procs/raft/group.h"
-#include "procs/raft/peer_cluster.h"
-#include "procs/raft/peers.h"
+#include "procs/raft/peers/peer_cluster.h"
+#include "procs/raft/peers/peers.h"
 
 #define ADMIN_STATUS_ASKS 64 /* of gateways, at the leader */
 

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "procs/raft/peer_address.h"
+#include "procs/raft/peers/peer_address.h"
 
 /* ---- letting others in ------------------------------------------------------------------------
  */

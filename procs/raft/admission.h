@@ -12,8 +12,8 @@
 #define INSI_RAFT_ADMISSION_H
 
 #include "procs/raft/group.h"
-#include "procs/raft/peer_cluster.h"
-#include "procs/raft/peers.h"
+#include "procs/raft/peers/peer_cluster.h"
+#include "procs/raft/peers/peers.h"
 #include "procs/skel/skel.h"
 
 struct admission {

@@ -13,7 +13,7 @@
 #include "base/proc.h"
 #include "ipc/link.h"
 #include "procs/raft/apply_cursor.h"
-#include "procs/raft/wal.h"
+#include "procs/raft/wal/wal.h"
 
 struct apply_hooks {
     /* The index that all workers have applied; it may step back. */

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "procs/raft/apply.h"
-#include "procs/raft/snapshot_store.h"
+#include "procs/raft/snapshots/snapshot_store.h"
 
 /* ---- making -----------------------------------------------------------------------------------
  */

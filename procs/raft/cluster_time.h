@@ -9,8 +9,8 @@
 #include "procs/raft/clock_sync.h"
 #include "procs/raft/cluster_clock.h"
 #include "procs/raft/group.h"
-#include "procs/raft/peer_cluster.h"
-#include "procs/raft/peers.h"
+#include "procs/raft/peers/peer_cluster.h"
+#include "procs/raft/peers/peers.h"
 #include "shm/board.h"
 
 struct cluster_time {

@@ -12,9 +12,9 @@
 #include "ipc/loop.h"
 #include "procs/raft/disk_guard.h"
 #include "procs/raft/group.h"
-#include "procs/raft/peer_cluster.h"
-#include "procs/raft/peers.h"
-#include "procs/raft/wal.h"
+#include "procs/raft/peers/peer_cluster.h"
+#include "procs/raft/peers/peers.h"
+#include "procs/raft/wal/wal.h"
 
 struct disk_room {
     const struct group *group;

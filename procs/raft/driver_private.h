@@ -29,13 +29,13 @@
 #include "procs/raft/group.h"
 #include "procs/raft/handover.h"
 #include "procs/raft/joining.h"
-#include "procs/raft/peer_append.h"
-#include "procs/raft/peers.h"
-#include "procs/raft/snapshot_intake.h"
-#include "procs/raft/snapshot_sends.h"
-#include "procs/raft/snapshots.h"
+#include "procs/raft/peers/peer_append.h"
+#include "procs/raft/peers/peers.h"
+#include "procs/raft/snapshots/snapshot_intake.h"
+#include "procs/raft/snapshots/snapshot_sends.h"
+#include "procs/raft/snapshots/snapshots.h"
 #include "procs/raft/state_watch.h"
-#include "procs/raft/wal.h"
+#include "procs/raft/wal/wal.h"
 
 #define DRIVER_LOAD_NS 1000000000ull  /* between two tries of a worker to load a snapshot */
 #define DRIVER_LACK_NS 60000000000ull /* between two lines that say that there is none */

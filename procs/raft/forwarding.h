@@ -14,8 +14,8 @@
 
 #include "procs/raft/gateways.h"
 #include "procs/raft/group.h"
-#include "procs/raft/peer_cluster.h"
-#include "procs/raft/peers.h"
+#include "procs/raft/peers/peer_cluster.h"
+#include "procs/raft/peers/peers.h"
 
 struct forwarding {
     const struct group *group;

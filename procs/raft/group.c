@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "procs/raft/peers.h"
+#include "procs/raft/peers/peers.h"
 
 bool group_is_cluster(const uint8_t cluster[WAL_CLUSTER_BYTES])
 {

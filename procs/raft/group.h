@@ -9,7 +9,7 @@
 #define INSI_RAFT_GROUP_H
 
 #include "procs/raft/members.h"
-#include "procs/raft/wal_format.h"
+#include "procs/raft/wal/wal_format.h"
 
 struct peers;
 

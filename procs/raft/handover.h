@@ -13,7 +13,7 @@
 #include "base/config.h"
 #include "ipc/loop.h"
 #include "procs/raft/group.h"
-#include "procs/raft/peers.h"
+#include "procs/raft/peers/peers.h"
 
 struct handover_hooks {
     /* The core is to hand over to this voter. */

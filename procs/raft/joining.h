@@ -18,8 +18,8 @@
 #include "base/pace.h"
 #include "ipc/loop.h"
 #include "procs/raft/group.h"
-#include "procs/raft/peer_cluster.h"
-#include "procs/raft/peers.h"
+#include "procs/raft/peers/peer_cluster.h"
+#include "procs/raft/peers/peers.h"
 #include "shm/board.h"
 
 struct joining_hooks {

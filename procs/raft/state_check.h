@@ -10,7 +10,7 @@
 #define INSI_RAFT_STATE_CHECK_H
 
 #include "procs/raft/members.h"
-#include "procs/raft/peer_snapshot.h"
+#include "procs/raft/snapshots/peer_snapshot.h"
 
 #define STATE_CHECK_POINTS 32
 

@@ -12,8 +12,8 @@
 
 #include "base/pace.h"
 #include "procs/raft/group.h"
-#include "procs/raft/peers.h"
-#include "procs/raft/snapshots.h"
+#include "procs/raft/peers/peers.h"
+#include "procs/raft/snapshots/snapshots.h"
 #include "procs/raft/state_check.h"
 
 struct state_watch_options {

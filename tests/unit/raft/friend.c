@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "procs/raft/peer_append.h"
+#include "procs/raft/peers/peer_append.h"
 
 struct friend friend_node;
 

@@ -4,8 +4,8 @@
 #define INSI_TESTS_UNIT_RAFT_FRIEND_H
 
 #include "ipc/entry.h"
-#include "procs/raft/peer_cluster.h"
-#include "procs/raft/peers.h"
+#include "procs/raft/peers/peer_cluster.h"
+#include "procs/raft/peers/peers.h"
 #include "tests/unit/raft/rig.h"
 
 #define FRIEND_ID 1001 /* raft id */

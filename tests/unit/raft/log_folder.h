@@ -6,8 +6,8 @@
 #include <criterion/criterion.h>
 
 #include "base/buf.h"
-#include "procs/raft/wal.h"
-#include "procs/raft/wal_recover.h"
+#include "procs/raft/wal/wal.h"
+#include "procs/raft/wal/wal_recover.h"
 
 #define LOG_NODE "node0"
 

@@ -6,8 +6,8 @@
 #include <criterion/criterion.h>
 
 #include "base/clock.h"
-#include "procs/raft/peer_cluster.h"
-#include "procs/raft/peers.h"
+#include "procs/raft/peers/peer_cluster.h"
+#include "procs/raft/peers/peers.h"
 
 #define NODES_MAX 4
 #define NODE_MESSAGES 4096 /* that are remembered */

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "ipc/raft_worker.h"
-#include "procs/raft/peer_snapshot.h"
+#include "procs/raft/snapshots/peer_snapshot.h"
 
 static struct buf bytes;
 static struct pack pack;

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "procs/raft/peer_socket.h"
+#include "procs/raft/peers/peer_socket.h"
 #include "tests/unit/raft/peer_nodes.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"

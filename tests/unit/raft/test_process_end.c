@@ -10,7 +10,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "procs/raft/wal_segment.h"
+#include "procs/raft/wal/wal_segment.h"
 #include "tests/unit/raft/rig.h"
 
 static void ending_setup(void)

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "procs/raft/entry_cache.h"
 #include "procs/raft/proposals.h"
 #include "procs/raft/reads.h"
+#include "procs/raft/wal/entry_cache.h"
 
 /* ---- reads ---- */
 

@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "procs/raft/snapshot_store.h"
+#include "procs/raft/snapshots/snapshot_store.h"
 
 static char folder[64];
 static struct snapshot_list list;

@@ -6,8 +6,8 @@
 #include <criterion/criterion.h>
 
 #include "base/clock.h"
-#include "procs/raft/snapshot_receive.h"
-#include "procs/raft/snapshot_send.h"
+#include "procs/raft/snapshots/snapshot_receive.h"
+#include "procs/raft/snapshots/snapshot_send.h"
 
 #define TRANSFER_CLUSTER "cluster of tests"
 #define TRANSFER_SENDER 101ull
