@@ -41,7 +41,7 @@
 #define SESSION_GOODBYE_SLOW_MS 30000   /* ... of a slow client, which has to read up to it first */
 #define SESSION_GOODBYE_STOP_MS 2000    /* ... when the process is to end */
 #define SESSION_LINGER_MS 2000          /* for the client to close, after that */
-#define SESSION_WRITE_FRAMES 256        /* of one write ... */
+#define SESSION_WRITE_FRAMES 64         /* of one write ... */
 #define SESSION_WRITE_BYTES (64u << 10) /* ... at most, but for a larger event */
 
 enum session_code { /* RFC 6455, 7.4; what a stream makes of them: its end */
