@@ -4,6 +4,7 @@ they were; and the same by WebSocket and Server-Sent Events."""
 import datetime
 import itertools
 import json
+import signal
 import threading
 
 import pytest
@@ -414,6 +415,26 @@ def test_a_live_subscriber_sees_no_gap_however_little_is_retained(make_cluster):
             subscriber.wait(n + 1)
             stream.wait(n + 1)
         assert not subscriber.gaps and not stream.gaps
+
+
+def test_a_reload_changes_what_is_retained(make_cluster):
+    cluster = make_cluster(events={"retention": "1MiB"}).start()
+    node, token = cluster.nodes[0], cluster.create_key("tenant")
+
+    def retained():
+        with Subscriber(node, token, "t", after=0) as subscriber:
+            subscriber.wait_index(publish_all(node, token, "t", ["last"])[0])
+            return len(subscriber.events)
+
+    publish_all(node, token, "t", ["x" * 1000] * 300)
+    assert retained() == 301
+    for size, least, most in (("64KiB", 30, 70), ("256KiB", 150, 260)):
+        position = node.log.size()
+        cluster.rewrite(events={"retention": size})
+        node.process.send_signal(signal.SIGHUP)
+        node.log.wait_for("config_reloaded", position)
+        publish_all(node, token, "t", ["x" * 1000] * 300, 2)
+        assert least <= retained() <= most
 
 
 def test_retained_events_outlast_a_restart_of_the_node(cluster, node):

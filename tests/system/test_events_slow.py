@@ -1,11 +1,13 @@
 """Subscribers that do not read, or not fast enough, and what others notice of it: nothing."""
 
 import json
+import signal
 import threading
 import time
 
 import pytest
 
+from harness.certificates import Authority
 from harness.client import expect
 from harness.processes import private_kib
 from harness.publisher import publish_all
@@ -178,6 +180,70 @@ def test_who_reads_slowly_but_reads_gets_everything(slow_cluster):
             if len(got) < 60:
                 time.sleep(0.05)  # the pause is part of the scenario
         assert got == indexes
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda one: one.name)
+def test_who_reads_slowly_misses_nothing_when_the_worker_dies_meanwhile(slow_cluster, number):
+    """Each time it owes a full buffer, and is far behind."""
+    node, token = slow_cluster.nodes[0], slow_cluster.create_key("tenant")
+    with RawSocket(node, token, "t", receive_buffer=KERNEL) as raw:
+        indexes = sorted(publish_all(node, token, "t", [EVENT] * 100))
+        got = []
+        while len(got) < len(indexes):
+            got.append(json.loads(raw.next_text())["index"])
+            if len(got) in (5, 30, 60):
+                node.worker("events").signal(number)
+            if len(got) in (10, 80):
+                indexes += sorted(publish_all(node, token, "t", [EVENT] * 10))
+            time.sleep(0.02)  # the pause is part of the scenario
+        assert got == indexes
+
+
+def test_fifty_who_come_back_at_once_get_everything_while_the_worker_dies(make_cluster):
+    """They read what is retained together, each from where it was, while others publish."""
+    cluster = make_cluster(sessions={"sendBuffer": str(BUFFER)}).start()
+    node, token = cluster.nodes[0], cluster.create_key("tenant")
+    indexes = sorted(publish_all(node, token, "t", ["x" * 1000] * 1000))
+    resumed = [Subscriber(node, token, "t", after=indexes[18 * n]) for n in range(50)]
+    for _ in range(3):
+        indexes += sorted(publish_all(node, token, "t", ["x" * 1000] * 50))
+        node.restart_worker("events", signal.SIGKILL)
+    for n, subscriber in enumerate(resumed):
+        subscriber.wait_index(indexes[-1])
+        assert subscriber.indexes == indexes[18 * n + 1 :] and not subscriber.gaps
+        subscriber.close()
+
+
+def test_a_stream_over_http_2_that_does_not_read_holds_up_nobody(make_cluster, tmp_path):
+    tls = Authority(tmp_path / "ca").sign()
+    cluster = make_cluster(tls=tls, sessions={"sendBuffer": str(BUFFER)}).start()
+    node, token = cluster.nodes[0], cluster.create_key("tenant")
+    with (
+        Stream(node, token, "t", more=["--http2"]) as slow,
+        Stream(node, token, "t", more=["--http2"]) as good,
+    ):
+        slow.process.send_signal(signal.SIGSTOP)
+        client, indexes = node.client(token), []
+        for _ in range(300):
+            indexes.append(expect(client.publish("t", EVENT), 200).index)
+        client.close()
+        good.wait_index(indexes[-1])
+        assert good.indexes == indexes and good.is_open()
+        slow.process.send_signal(signal.SIGCONT)
+        until(lambda: not slow.is_open() or slow.last == indexes[-1], "it reads, or is closed")
+        slow.close()
+        assert slow.indexes == indexes[: len(slow.texts)]
+        with Stream(node, token, "t", last_id=slow.last_id, more=["--http2"]) as resumed:
+            index = publish_last(node, token)
+            resumed.wait_index(index)
+            assert slow.indexes + resumed.indexes == [*indexes, index]
+
+
+def publish_last(node, token):
+    client = node.client(token)
+    answer = expect(client.publish("t", "last"), 200)
+    client.close()
+    return answer.index
 
 
 def test_many_who_do_not_read_cost_bounded_memory_and_hold_up_nobody(make_cluster):

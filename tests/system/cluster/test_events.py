@@ -137,6 +137,21 @@ def test_the_events_worker_killed_everywhere_again_and_again_loses_nothing(three
         audience.check(load)
 
 
+@pytest.mark.parametrize("worker", ["raft", "events", "gateway"])
+def test_workers_that_stand_still_for_a_while_are_a_pause(three, worker):
+    token = three.create_key("tenant")
+    with Audience(three.nodes, token) as audience, Publishers(three.nodes, token, RATE) as load:
+        for node in three.nodes:
+            process = node.worker(worker)
+            process.signal(signal.SIGSTOP)
+            time.sleep(1.2)  # the pause is part of the scenario
+            process.signal(signal.SIGCONT)
+            load.wait_progress()
+        load.stop()
+        load.check_no_errors()
+        audience.check(load)
+
+
 def test_events_raft_and_gateway_of_a_node_at_once(three):
     """The others' subscribers notice nothing, its own resume."""
     token = three.create_key("tenant")
