@@ -7,9 +7,8 @@
 
 static void sessions_subscribe_all(struct session_list *list)
 {
-    struct session *session;
-    TAILQ_FOREACH(session, list, all)
-    {
+    for (struct session *session = TAILQ_FIRST(list); session != NULL;
+         session = TAILQ_NEXT(session, all)) {
         if (session->state != SESSION_CLOSING)
             session_subscribe(session);
     }
@@ -33,9 +32,8 @@ static void session_raise_position(struct session *session, uint64_t index)
 
 static void sessions_note_down(struct session_list *list, uint64_t reached)
 {
-    struct session *session;
-    TAILQ_FOREACH(session, list, all)
-    {
+    for (struct session *session = TAILQ_FIRST(list); session != NULL;
+         session = TAILQ_NEXT(session, all)) {
         if (session->is_subscribed && session->is_live)
             session_raise_position(session, reached);
         session->is_subscribed = session->is_live = false;
