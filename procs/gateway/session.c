@@ -6,6 +6,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
+
+#define SESSION_SLOW_TELL_S 60
 
 static struct session_list *session_list_of(struct session *session)
 {
@@ -223,6 +226,15 @@ static uint64_t session_goodbye_ms(const struct session *session)
     return session->code == SESSION_CODE_SLOW ? SESSION_GOODBYE_SLOW_MS : SESSION_GOODBYE_MS;
 }
 
+static void session_tell_slow(struct sessions *sessions)
+{
+    sessions->slow_count++;
+    if (!pace_allows(&sessions->slow_pace, sessions_now(sessions), SESSION_SLOW_TELL_S * NS_PER_S))
+        return;
+    LOG_WARN("subscribers_too_slow", LOG_U64("count", sessions->slow_count));
+    sessions->slow_count = 0;
+}
+
 void session_close(struct session *session, unsigned code)
 {
     if (session->state == SESSION_PLACING) {
@@ -232,6 +244,8 @@ void session_close(struct session *session, unsigned code)
     if (session->state == SESSION_CLOSING)
         return;
     session->code = code;
+    if (code == SESSION_CODE_SLOW)
+        session_tell_slow(session->sessions);
     session_unsubscribe(session);
     session_set_full(session, false);
     session_set_state(session, SESSION_CLOSING);

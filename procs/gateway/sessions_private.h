@@ -2,6 +2,7 @@
 #ifndef INSI_GATEWAY_SESSIONS_PRIVATE_H
 #define INSI_GATEWAY_SESSIONS_PRIVATE_H
 
+#include "base/pace.h"
 #include "procs/gateway/sessions.h"
 
 #define SESSIONS_NEVER UINT64_MAX
@@ -29,6 +30,8 @@ struct sessions {
     uint64_t stall_ns, keys_ns, retry_ns; /* when to look next; SESSIONS_NEVER: no need */
     uint64_t reached;                     /* EVENT_REACHED of this connection of the link */
     uint64_t link_due;                    /* of the link's window, not paid back yet */
+    struct pace slow_pace;                /* of lines that say so: */
+    uint64_t slow_count;                  /* slow clients that were closed, not told yet */
     bool link_is_up, is_stopping;
 };
 
