@@ -226,6 +226,14 @@ static uint64_t session_goodbye_ms(const struct session *session)
     return session->code == SESSION_CODE_SLOW ? SESSION_GOODBYE_SLOW_MS : SESSION_GOODBYE_MS;
 }
 
+/* It is closing already; a process that is to end does not wait as long for it. */
+static void session_hurry(struct session *session)
+{
+    uint64_t last_ns = sessions_now(session->sessions) + SESSION_GOODBYE_STOP_MS * NS_PER_MS;
+    if (session->sessions->is_stopping && session->deadline_ns > last_ns)
+        session_set_deadline(session, SESSION_GOODBYE_STOP_MS);
+}
+
 static void session_tell_slow(struct sessions *sessions)
 {
     sessions->slow_count++;
@@ -241,8 +249,10 @@ void session_close(struct session *session, unsigned code)
         session_placed(session, code == SESSION_CODE_REVOKED ? E_SCOPE_GONE : E_CLOSED);
         return;
     }
-    if (session->state == SESSION_CLOSING)
+    if (session->state == SESSION_CLOSING) {
+        session_hurry(session);
         return;
+    }
     session->code = code;
     if (code == SESSION_CODE_SLOW)
         session_tell_slow(session->sessions);

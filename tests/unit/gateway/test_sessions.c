@@ -490,11 +490,14 @@ Test(sessions, a_deleted_key_ends_those_that_came_with_it)
 
 Test(sessions, a_stop_ends_all_and_lets_nobody_in)
 {
-    struct client open, waiting, writing;
+    struct client open, waiting, writing, slow;
     struct session *refused;
     open_with(&open, &websocket, NULL);
     open_with(&writing, &websocket, NULL);
     emit(&writing, 11, 1);
+    open_with(&slow, &websocket, NULL);
+    emit(&slow, 12, 1);
+    place(sessions_on_outrun, &slow, 12); /* has much time, otherwise */
     begin(&waiting, NULL, true, 0);
     sessions_stop(sessions);
     cr_assert_eq(open.code, SESSION_CODE_RESTART);
@@ -503,7 +506,7 @@ Test(sessions, a_stop_ends_all_and_lets_nobody_in)
         session_begin(sessions, &(struct session_wish){.topic = slice_text("t")}, &refused),
         E_CLOSED);
     pass_ms(SESSION_GOODBYE_STOP_MS + 10);
-    cr_assert(open.is_aborted && writing.is_aborted);
+    cr_assert(open.is_aborted && writing.is_aborted && slow.is_aborted);
     cr_assert_eq(sessions_count(sessions), 0);
 }
 
