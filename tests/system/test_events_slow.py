@@ -29,7 +29,8 @@ def slow_cluster(make_cluster):
 
 
 class Steady:
-    """Publishes large events without pause until stop(); all of them, in order."""
+    """Publishes large events without pause until stop(), or the end of its with; all of them, in
+    order."""
 
     def __init__(self, node, token, topic="t"):
         self.node, self.token, self.topic = node, token, topic
@@ -50,6 +51,12 @@ class Steady:
         self.stopping.set()
         self.thread.join()
         return self.indexes
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
 
     def wait(self, count):
@@ -82,11 +89,10 @@ def test_who_does_not_read_is_closed_with_4008_and_resumes_without_hole_or_doubl
     node, token = slow_cluster.nodes[0], slow_cluster.create_key("tenant")
     with Subscriber(node, token, "t") as good, Stream(node, token, "t") as stream:
         slow = RawSocket(node, token, "t", receive_buffer=KERNEL)
-        steady = Steady(node, token)
-        stall(steady)
-        texts, code = slow.end()  # it reads what is on its way, and then the reason
-        slow.close()
-        indexes = steady.stop()
+        with slow, Steady(node, token) as steady:
+            stall(steady)
+            texts, code = slow.end()  # it reads what is on its way, and then the reason
+        indexes = steady.indexes
         assert code == SLOW
         got = indexes_of(texts)
         assert got == indexes[: len(got)], "a hole, or a double"
@@ -107,10 +113,10 @@ def test_a_stream_that_does_not_read_is_closed(slow_cluster):
     with Subscriber(node, token, "t") as good, slow:
         slow.send(request("GET", subscription("stream", "t"), token))
         slow._more()
-        steady = Steady(node, token)
-        stall(steady)
-        assert slow.is_closed_within(10)
-        indexes = steady.stop()
+        with Steady(node, token) as steady:
+            stall(steady)
+            assert slow.is_closed_within(10)
+        indexes = steady.indexes
         text = slow.received.decode("utf-8", "replace")
         ids = [int(line[3:]) for line in text.splitlines() if line.startswith("id:")]
         whole = text.count(EVENT)

@@ -141,9 +141,10 @@ class Publishers:
         """For faults that clients may see as latency only."""
         assert not self.unknown and not self.refused, (self.unknown, self.refused)
 
-    def check(self, subscriber, after=0, topic=None):
+    def check(self, subscriber, after=0, topic=None, may_have_gaps=False):
         """After stop(): waits until the subscriber has everything that was acknowledged behind an
-        index (of one topic, or of all); each once, in order, nothing refused among it."""
+        index (of one topic, or of all), but for what gaps name; each once, in order, nothing
+        refused among it."""
         wanted = {
             index: what
             for index, what in self.acked.items()
@@ -155,7 +156,13 @@ class Publishers:
         indexes = [event["index"] for event in events]
         assert indexes == sorted(set(indexes)), f"{subscriber.name}: out of order, or twice"
         got = {event["index"]: (event["data"], event["topic"]) for event in events}
-        lost = {index: what for index, what in wanted.items() if index not in got}
+        gaps = subscriber.gaps
+        assert may_have_gaps or not gaps, f"{subscriber.name}: {gaps}"
+        lost = {
+            index: what
+            for index, what in wanted.items()
+            if index not in got and not any(gap["from"] <= index <= gap["to"] for gap in gaps)
+        }
         assert not lost, f"{subscriber.name}: {len(lost)} lost: {sorted(lost.items())[:5]}"
         for index, what in got.items():
             if index in self.acked:
