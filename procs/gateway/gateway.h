@@ -46,9 +46,9 @@ struct gateway {
     struct asks asks;
     struct links links;
     struct http http;
-    struct buf answer;   /* where an answer is built, one at a time (reply.h) */
-    struct buf command;  /* where a command is encoded, one at a time */
-    uint64_t started_ns; /* boot time at which the node was started */
+    struct buf answer;                    /* where an answer is built, one at a time (reply.h) */
+    struct buf command;                   /* where a command is encoded, one at a time */
+    uint64_t started_ns;                  /* boot time at which the node was started */
     struct volatile_limit volatile_limit; /* of writes to cache and queues */
 };
 

@@ -124,7 +124,7 @@ struct session {
     struct outbox outbox;
     struct frame *urgent;         /* goes first; NULL: none */
     struct frame *urgent_written; /* is with the socket */
-    uint64_t deadline_ns;         /* of PLACING and CLOSING */
+    uint64_t deadline_ns;         /* of all but OPEN */
     uint64_t pinged_ns;           /* or opened */
     uint64_t taken, taken_full;   /* at the last ping; when its window was last seen to move */
     uint64_t full_since_ns;
@@ -159,9 +159,9 @@ void session_written(struct session *session);
 void session_heard(struct session *session); /* of the client */
 void session_lost(struct session *session);  /* the client is gone; the carrier ends itself */
 void session_goodbye_sent(struct session *session);
-void session_send_first(struct session *session, struct frame *frame); /* takes the reference; in
-                                                       place of one that has not left yet */
-void session_close(struct session *session, unsigned code);            /* may free it */
+/* A control frame, in place of one that has not left yet. Takes the reference. */
+void session_send_first(struct session *session, struct frame *frame);
+void session_close(struct session *session, unsigned code); /* may free it */
 
 /* ---- all ---- */
 

@@ -20,7 +20,7 @@ struct sessions {
     struct seats *seats;         /* likewise */
     struct sessions_wire wire;
     struct session_place *places;
-    unsigned place_count, place_room, first_free; /* first_free: place_room when there is none */
+    unsigned place_room, first_free; /* first_free: place_room when there is none */
     unsigned count;
     struct session_list open;    /* OPEN, in order of the last ping */
     struct session_list passing; /* all others; they have deadlines */
