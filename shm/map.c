@@ -25,6 +25,7 @@
 
 #define MAP_RENEW_TRIES 100
 #define MAP_META_BYTES 8192
+#define MAP_BLOCK_BYTES 512 /* what stat counts in */
 
 static const char map_meta_format[] = "format";
 static const char map_meta_kind[] = "kind";
@@ -444,6 +445,18 @@ bool map_has_room(const struct map *map, uint64_t reserve_bytes)
     uint64_t free_bytes;
 
     return path_space(map->folder, &free_bytes, NULL) == 0 && free_bytes >= reserve_bytes;
+}
+
+int map_space(const struct map *map, uint64_t *file_bytes, uint64_t *free_bytes)
+{
+    struct stat status;
+    char path[MAP_FILE_BYTES];
+
+    CHECK(map_file(path, sizeof(path), map->folder, map->kind) == 0);
+    if (stat(path, &status) != 0)
+        return E_IO;
+    *file_bytes = (uint64_t)status.st_blocks * MAP_BLOCK_BYTES;
+    return path_space(map->folder, free_bytes, NULL);
 }
 
 int map_sweep(struct map *map)

@@ -2,6 +2,7 @@
 #include "procs/events/events.h"
 
 #include "base/error.h"
+#include "procs/events/retention.h"
 
 void events_init(struct events *events)
 {
@@ -54,9 +55,10 @@ static int events_on_drop(const struct ring_event *event, void *arg)
 /* What this transaction adds stays: live connections get it first. */
 static int events_drop(struct events *events, const struct map *map, MDB_txn *txn)
 {
-    int error = ring_drop(&events->ring, txn, events->retention_bytes, map_applied_index(map),
-                          EVENTS_DROP_STEP, events_on_drop, events);
-    if (events->ring.bytes <= events->retention_bytes)
+    uint64_t limit_bytes = retention_of(map, events->retention_bytes);
+    int error = ring_drop(&events->ring, txn, limit_bytes, map_applied_index(map), EVENTS_DROP_STEP,
+                          events_on_drop, events);
+    if (events->ring.bytes <= limit_bytes)
         events->is_shrinking = false;
     return error;
 }
