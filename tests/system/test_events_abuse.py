@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from harness import binaries
 from harness.client import expect
 from harness.cluster import Cluster
 from harness.processes import open_files, private_kib
@@ -308,6 +309,7 @@ def test_handshakes_that_drip_hold_up_nobody(node, token):
     for raw in dripping[1::2]:
         raw._more()
         statuses.append(int(raw.received.split()[1]))
+    for raw in dripping:
         raw.close()
     assert set(statuses) == {101, 503} and statuses.count(101) <= LIMIT - 1
 
@@ -336,11 +338,11 @@ def test_a_flood_of_pings_is_answered_or_ended_and_bounded(node, token):
         raw.socket.settimeout(2)
         flood = frame(PING, b"x" * 125) * 1000
         try:
-            for _ in range(400):  # 52 MB, of which it takes some
+            for _ in range(1000):  # 130 MB
                 raw.send(flood)
         except (ConnectionError, TimeoutError):
             pass
-        assert private_kib(gateway.pid) - before < 20_000
+        assert binaries.sanitized() or private_kib(gateway.pid) - before < 60_000
     with RawSocket(node, token, "t") as raw:  # read, at least the last one of many is answered
         for turn in range(20):
             raw.send(b"".join(frame(PING, b"%d" % (100 * turn + n)) for n in range(100)))
@@ -381,7 +383,8 @@ def test_sessions_that_come_and_go_leave_nothing(node, token):
         cycle(30)
     until(lambda: open_files(gateway.pid) <= files + 2, "descriptors are given back", 15)
     after = [private_kib(one.pid) for one in (gateway, events)]
-    assert all(now - then < 4000 for now, then in zip(after, memory)), (memory, after)
+    grown = [now - then for now, then in zip(after, memory)]
+    assert binaries.sanitized() or max(grown) < 4000, (memory, after)
 
 
 # ---- at random
