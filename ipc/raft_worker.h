@@ -128,7 +128,8 @@ int msg_snapshot_load_decode(struct msg_snapshot_load *msg, struct unpack *body)
 
 struct msg_snapshot_loaded {
     uint64_t index;
-    uint64_t error; /* E_CORRUPT: the file is not what it should be. E_STORAGE_FULL, E_IO */
+    uint64_t error; /* E_CORRUPT: the file is not what it should be. E_NOT_FOUND: it is not there.
+                       E_STORAGE_FULL, E_IO */
 };
 int msg_snapshot_loaded_send(struct link *link, const struct msg_snapshot_loaded *msg);
 int msg_snapshot_loaded_decode(struct msg_snapshot_loaded *msg, struct unpack *body);

@@ -179,9 +179,13 @@ void driver_on_worker_loaded(void *arg, enum proc worker, uint64_t index, int er
     struct driver *driver = arg;
     if (error == 0)
         return;
+    if (error == E_NOT_FOUND && !snapshots_find(&driver->snapshots, index)) {
+        apply_offer_snapshot(&driver->apply); /* removed before the worker had opened it */
+        return;
+    }
     LOG_WARN("worker_not_loaded", LOG_STR("worker", proc_name(worker)),
              LOG_U64("snapshot_index", index), LOG_STR("error", error_text(error)));
-    if (error == E_CORRUPT) {
+    if (error == E_CORRUPT || error == E_NOT_FOUND) {
         snapshots_set_damaged(&driver->snapshots, index);
         apply_offer_snapshot(&driver->apply);
         return;

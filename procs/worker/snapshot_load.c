@@ -77,13 +77,16 @@ static int load_into(const struct snapshot_load *load, int fd, struct spool *spo
     return error;
 }
 
+/* Only raft knows whether a file that is not there was removed behind a newer snapshot. */
 static int load_open(const struct snapshot_load *load, int *fd)
 {
     *fd = open(load->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (*fd >= 0)
         return load_check_size(load, *fd);
-    return errno == ENOENT ? load_damaged(load, "the file is missing")
-                           : load_failed(load, "open", E_IO);
+    if (errno != ENOENT)
+        return load_failed(load, "open", E_IO);
+    LOG_INFO("snapshot_gone", LOG_STR("path", load->path));
+    return E_NOT_FOUND;
 }
 
 static int load_check_room(const struct snapshot_load *load)

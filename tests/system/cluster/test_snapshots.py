@@ -199,6 +199,30 @@ def test_a_worker_that_catches_up_while_the_log_begins_anew_is_sent_to_load(make
     wait_caught_up(networked, token)
 
 
+def test_a_worker_told_to_load_what_is_gone_by_then_loads_the_next(make_three, tmp_path):
+    """It gets round to it when a second snapshot was installed and the first one removed."""
+    held = tmp_path / "held"
+    networked = make_three(network=True, **SMALL)
+    token = networked.create_key("tenant")
+    follower = networked.followers(networked.wait_leader())[0]
+    write(networked, token, follower, 100)
+    follower.stop()
+    outrun(networked, token, follower)
+    position = follower.log.size()
+    environment = {"INSI_TEST_FAIL": f"load_asked:hold:{held}", "INSI_TEST_HANG_MS": "600000"}
+    follower.start(wait=False, environment=environment)
+    first = follower.log.wait_for("snapshot_installed", position, 60).fields["index"]
+    until(held.exists, "a worker was told to load it", 30)
+    cut_off(networked, token, follower)
+    networked.network.heal()
+    follower.log.wait_for("snapshot_removed", position, 60, index=first)
+    held.write_text("go on")
+    gone = follower.log.wait_for("snapshot_gone", position, 30)
+    assert f"/{first}/" in gone.fields["path"]
+    wait_caught_up(networked, token)
+    assert not follower.log.find("worker_not_loaded", position)
+
+
 def test_connections_reset_while_one_is_sent_cost_no_more_than_a_moment(networked):
     token = networked.create_key("tenant")
     follower = networked.followers(networked.wait_leader())[0]

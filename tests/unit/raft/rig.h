@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/hash.h"
 #include "base/path.h"
 #include "ipc/gateway_raft.h"
 #include "ipc/raft_worker.h"
@@ -39,10 +40,16 @@ struct rig_worker {
     bool keeps_parts; /* is asked for a part, and does not answer */
     int part_error;   /* answers with this instead */
     int load_error;   /* likewise */
+    bool keeps_loads; /* is told to load one, and does so only by rig_load */
     unsigned asked, loaded, dropped;
     uint64_t asked_index; /* of the last SNAPSHOT_MAKE */
     uint64_t load_index;  /* of the last SNAPSHOT_LOAD, whatever came of it */
     char asked_path[RAFT_PATH_BYTES];
+    struct { /* what load_index names */
+        char path[RAFT_PATH_BYTES];
+        uint8_t sum[SHA256_BYTES];
+        uint64_t bytes, state_hash;
+    } load;
 };
 
 struct rig_gateway {
@@ -135,6 +142,8 @@ void rig_on_load(struct rig_worker *worker, struct unpack *body);
 void rig_resume(struct rig_worker *worker);
 /* The answer that keeps_parts held back. */
 void rig_make_part(struct rig_worker *worker);
+/* The loading that keeps_loads held back. */
+void rig_load(struct rig_worker *worker);
 uint64_t rig_state_hash(const struct rig_worker *worker);
 
 unsigned rig_logged(const char *text); /* lines of insi-raft that hold it */

@@ -78,33 +78,43 @@ void rig_on_drop(struct rig_worker *worker, struct unpack *body)
     worker->dropped++;
 }
 
-static int rig_read_file(struct rig_worker *worker, const struct msg_snapshot_load *load)
+static int rig_read_file(struct rig_worker *worker)
 {
-    char path[RAFT_PATH_BYTES];
     uint8_t sum[SHA256_BYTES];
     struct stat info;
-    rig_copy_path(path, load->path);
-    int fd = open(path, O_RDONLY);
+    int fd = open(worker->load.path, O_RDONLY);
     if (fd < 0)
-        return E_CORRUPT;
+        return E_NOT_FOUND;
     cr_assert_eq(fstat(fd, &info), 0);
     uint8_t *bytes = mem_alloc((size_t)info.st_size + 1);
     cr_assert_eq(read(fd, bytes, (size_t)info.st_size), info.st_size);
     close(fd);
     hash_sha256(slice_of(bytes, (size_t)info.st_size), sum);
-    bool is_right = memcmp(sum, load->sum.data, sizeof(sum)) == 0;
+    bool is_right = memcmp(sum, worker->load.sum, sizeof(sum)) == 0;
     if (is_right) {
         size_t size = (size_t)info.st_size - sizeof(worker->applied_index);
-        cr_assert_eq((uint64_t)info.st_size, load->bytes);
+        cr_assert_eq((uint64_t)info.st_size, worker->load.bytes);
         memcpy(&worker->applied_index, bytes, sizeof(worker->applied_index));
         worker->count = worker->room = size / sizeof(worker->applied[0]);
         free(worker->applied);
         worker->applied = mem_copy(bytes + sizeof(worker->applied_index), size + 1);
-        cr_assert_eq(rig_state_hash(worker), load->state_hash);
+        cr_assert_eq(rig_state_hash(worker), worker->load.state_hash);
         memcpy(worker->lineage, rig.lineage, sizeof(worker->lineage));
     }
     free(bytes);
     return is_right ? 0 : E_CORRUPT;
+}
+
+void rig_load(struct rig_worker *worker)
+{
+    int error = worker->load_error != 0 ? worker->load_error : rig_read_file(worker);
+    const struct msg_snapshot_loaded loaded = {worker->load_index, (uint64_t)error};
+    cr_assert_eq(msg_snapshot_loaded_send(worker->link, &loaded), 0);
+    if (error != 0)
+        return;
+    cr_assert_eq(worker->applied_index, worker->load_index);
+    worker->loaded++;
+    rig_resume(worker);
 }
 
 void rig_on_load(struct rig_worker *worker, struct unpack *body)
@@ -113,12 +123,10 @@ void rig_on_load(struct rig_worker *worker, struct unpack *body)
     cr_assert_eq(msg_snapshot_load_decode(&load, body), 0);
     worker->pending = 0;
     worker->load_index = load.index;
-    int error = worker->load_error != 0 ? worker->load_error : rig_read_file(worker, &load);
-    const struct msg_snapshot_loaded loaded = {load.index, (uint64_t)error};
-    cr_assert_eq(msg_snapshot_loaded_send(worker->link, &loaded), 0);
-    if (error != 0)
-        return;
-    cr_assert_eq(worker->applied_index, load.index);
-    worker->loaded++;
-    rig_resume(worker);
+    worker->load.bytes = load.bytes;
+    worker->load.state_hash = load.state_hash;
+    memcpy(worker->load.sum, load.sum.data, sizeof(worker->load.sum));
+    rig_copy_path(worker->load.path, load.path);
+    if (!worker->keeps_loads)
+        rig_load(worker);
 }

@@ -205,6 +205,51 @@ Test(snapshot_process, the_older_one_does_when_the_newest_is_damaged)
     check_state();
 }
 
+Test(snapshot_process, one_whose_file_is_missing_is_damaged)
+{
+    uint64_t kept[16];
+    char path[PATH_BYTES + 64];
+    start_all();
+    outgrow_log();
+    RIG_WAIT(list_snapshots(kept) == 2);
+    snprintf(path, sizeof(path), "%s/%lu/storage.mdb", rig.paths.snapshots, kept[1]);
+    cr_assert_eq(unlink(path), 0);
+    forget(PROC_STORAGE);
+    RIG_WAIT(rig_worker_of(PROC_STORAGE)->loaded == 1);
+    cr_assert_eq(rig_worker_of(PROC_STORAGE)->load_index, kept[0]);
+    RIG_WAIT(rig_logged("kept_as=") == 1);
+    cr_assert_eq(rig_logged("event=worker_not_loaded"), 1);
+    check_state();
+}
+
+/* Here another worker found it damaged; it may also have been removed behind a newer one. */
+Test(snapshot_process, one_that_is_gone_before_a_worker_opens_it_is_no_damage)
+{
+    struct rig_worker *storage = rig_worker_of(PROC_STORAGE), *cacheq = rig_worker_of(PROC_CACHEQ);
+    uint64_t kept[16];
+    char path[PATH_BYTES + 64];
+    start_all();
+    outgrow_log();
+    RIG_WAIT(list_snapshots(kept) == 2);
+    damage(kept[1]);
+    cacheq->keeps_loads = true;
+    forget(PROC_CACHEQ);
+    RIG_WAIT(cacheq->load_index == kept[1]);
+    forget(PROC_STORAGE);
+    RIG_WAIT(storage->loaded == 1);
+    snprintf(path, sizeof(path), "%s/%lu.damaged", rig.paths.snapshots, kept[1]);
+    RIG_WAIT(access(path, F_OK) == 0);
+    cacheq->keeps_loads = false;
+    uint64_t gone_ns = clock_boot_ns();
+    rig_load(cacheq);
+    RIG_WAIT(cacheq->loaded == 1);
+    cr_assert_lt(clock_boot_ns() - gone_ns, NS_PER_S, "the other one is offered at once");
+    cr_assert_eq(cacheq->load_index, kept[0]);
+    cr_assert_eq(rig_logged("event=worker_not_loaded"), 1, "storage");
+    cr_assert_eq(rig_logged("kept_as="), 1);
+    check_state();
+}
+
 Test(snapshot_process, a_node_alone_whose_snapshots_are_all_damaged_stops)
 {
     uint64_t kept[16];
