@@ -7,7 +7,8 @@
  *                      └──────────► LEAVING ◄─────┘   LEAVING ──1 s──► KILLING
  *   READY ──RESTART──► RESTARTING ──too slow──► KILLING
  *   any of them ──EXITED──► WAITING ──back-off over, or RESTART──► STARTING
- *   any of them ──STOP────► STOPPING ──too slow──► ENDING      both ──EXITED──► STOPPED
+ *   any of them ──STOP────► STOPPING ──too slow──► ENDING ──too slow──► OVERDUE
+ *     each of these ──EXITED──► STOPPED; an OVERDUE one also when the stop's time is over
  *   any of them ──GAVE_UP─► STOPPED, and the node stops
  */
 #ifndef INSI_SUPERVISOR_CHILDREN_H
@@ -29,6 +30,7 @@
     X(WAITING, "waiting")       /* ended; will be started when the delay is over */                \
     X(STOPPING, "stopping")     /* asked to stop */                                                \
     X(ENDING, "ending")         /* was asked to stop, SIGKILL sent */                              \
+    X(OVERDUE, "overdue")       /* that has not ended it yet; the stop goes on beside it */        \
     X(STOPPED, "stopped")       /* ended for good */
 
 #define CHILD_EVENTS(X)                                                                            \
@@ -58,6 +60,7 @@
     X(BACK_OFF, "back_off")   /* start it after a delay  */                                        \
     X(ASK, "ask")             /* send STOP */                                                      \
     X(HASTEN, "hasten")       /* its next start has no delay */                                    \
+    X(PASS_OVER, "pass_over") /* SIGKILL has not ended it yet: only the whole stop waits */        \
     X(ABANDON, "abandon")     /* not even SIGKILL ended it in time */                              \
     X(STOP_NODE, "stop_node") /* it cannot go on: stop the node */
 
@@ -101,7 +104,8 @@ struct child_limits {
     uint64_t stop_gateway_ms; /* a gateway's stop: it finishes its clients' requests; of the node's
                                  stop, the time that raft took to yield is part of it */
     uint64_t stop_ms;         /* another worker's stop: it finishes what it holds */
-    uint64_t end_ms;          /* between the stop's SIGKILL and giving it up */
+    uint64_t end_ms;          /* after the stop's SIGKILL the next round waits no longer for it */
+    uint64_t stop_total_ms;   /* the node's stop: what has not ended by then is abandoned */
     uint64_t delay_first_ms;  /* restart delays double from here */
     uint64_t delay_max_ms;    /* to here */
     uint64_t delay_reset_ms;  /* a worker that lived so long begins anew with them */
@@ -109,7 +113,9 @@ struct child_limits {
 };
 
 /* What insid uses; the environment variable INSI_TEST_HANG_MS replaces answer_ms, in tests. The
- * rounds of a stop, each with its kill, fit into ten seconds. */
+ * rounds of a stop, each with its kill, fit into stop_total_ms, and that into ten seconds; what
+ * they leave of it is for what was killed and has not ended, such as a process that waits for its
+ * disk. */
 extern const struct child_limits children_limits;
 
 /* How long a worker may stay in a state; 0: as long as it likes. */

@@ -147,6 +147,22 @@ static void supervise_end_by(struct child *child, int number)
     child_signal(child, number);
 }
 
+/* What the other rounds leave of the node's stop is for this one. */
+static void supervise_pass_over(struct supervisor *supervisor, struct child *child)
+{
+    LOG_WARN("child_overdue", LOG_STR("child", child->name),
+             LOG_U64("child_pid", (uint64_t)child->pid));
+    child->deadline_ms = supervisor->stop_began_ms + supervisor->options.limits->stop_total_ms;
+}
+
+static void supervise_abandon(struct supervisor *supervisor, struct child *child)
+{
+    LOG_ERROR("child_abandoned", LOG_STR("child", child->name),
+              LOG_U64("child_pid", (uint64_t)child->pid));
+    child_close(child);
+    supervisor->failed = true;
+}
+
 static void supervise_act(struct supervisor *supervisor, struct child *child,
                           enum child_action action, bool clean)
 {
@@ -178,11 +194,11 @@ static void supervise_act(struct supervisor *supervisor, struct child *child,
     case CHILD_ACTION_HASTEN:
         child->asked = true;
         break;
+    case CHILD_ACTION_PASS_OVER:
+        supervise_pass_over(supervisor, child);
+        break;
     case CHILD_ACTION_ABANDON:
-        LOG_ERROR("child_abandoned", LOG_STR("child", child->name),
-                  LOG_U64("child_pid", (uint64_t)child->pid));
-        child_close(child);
-        supervisor->failed = true;
+        supervise_abandon(supervisor, child);
         break;
     case CHILD_ACTION_STOP_NODE:
         LOG_ERROR("child_gave_up", LOG_STR("child", child->name));
@@ -218,17 +234,23 @@ static void supervise_event(struct supervisor *supervisor, struct child *child,
 /* ---- the stop, round by round ------------------------------------------------------------------
  */
 
+/* The last round waits for all that was passed over. */
+static bool supervise_waits_for(const struct supervisor *supervisor, const struct child *child)
+{
+    if (supervisor->round == CHILDREN_STOP_ROUNDS - 1)
+        return child->state != CHILD_STATE_STOPPED;
+    return children_stop_round(child->proc) == supervisor->round &&
+           child->state != CHILD_STATE_STOPPED && child->state != CHILD_STATE_OVERDUE;
+}
+
 /* Gateways finish their requests first, which needs the workers; the workers finish what raft sent.
  */
 static void supervise_stop_next(struct supervisor *supervisor)
 {
     for (; supervisor->round < CHILDREN_STOP_ROUNDS; supervisor->round++) {
         bool waiting = false;
-        for (unsigned i = 0; i < supervisor->child_count; i++) {
-            struct child *child = &supervisor->children[i];
-            if (children_stop_round(child->proc) == supervisor->round)
-                waiting |= child->state != CHILD_STATE_STOPPED;
-        }
+        for (unsigned i = 0; i < supervisor->child_count; i++)
+            waiting |= supervise_waits_for(supervisor, &supervisor->children[i]);
         if (waiting)
             return;
         for (unsigned i = 0; i < supervisor->child_count; i++) {
@@ -459,6 +481,8 @@ static void supervise_forgive_pause(struct supervisor *supervisor, uint64_t late
             supervisor->children[i].deadline_ms += late_ms;
     if (supervisor->yield_until_ms)
         supervisor->yield_until_ms += late_ms;
+    if (supervisor->stopping)
+        supervisor->stop_began_ms += late_ms;
 }
 
 static void supervise_turn(struct supervisor *supervisor)

@@ -109,6 +109,7 @@ void fakes_init(void)
                                          .stop_gateway_ms = 10000,
                                          .stop_ms = 10000,
                                          .end_ms = 10000,
+                                         .stop_total_ms = 30000,
                                          .delay_first_ms = 40,
                                          .delay_max_ms = 160,
                                          .delay_reset_ms = 60000,

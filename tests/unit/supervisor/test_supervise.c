@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -175,6 +176,53 @@ Test(supervise, a_worker_that_does_not_stop_is_killed_and_the_rest_still_stops)
     cr_assert_eq(fakes_logged("child_killed", "child=storage "), 1);
     cr_assert_eq(fakes_logged("child_exited", "signal=9 "), 2);
     cr_assert_eq(fakes_traced("raft", "end"), 1);
+}
+
+/* As one that waits for its disk: SIGKILL does not end it, as far as insid can see, before the test
+ * lets go of it. */
+static void hold_fast(const char *name)
+{
+    cr_assert_eq(ptrace(PTRACE_SEIZE, fakes_worker(name), NULL, NULL), 0, "%s", strerror(errno));
+}
+
+static void let_go(const char *name)
+{
+    cr_assert_eq(waitpid(fakes_worker(name), NULL, 0), fakes_worker(name));
+}
+
+Test(supervise, a_killed_worker_that_takes_its_time_to_end_holds_up_nobody_and_is_waited_for)
+{
+    fakes_limits.stop_ms = 1000;
+    fakes_limits.end_ms = 300;
+    fakes_tell("storage", "hold");
+    start_ready();
+    hold_fast("storage");
+    cr_assert_eq(kill(fakes_pid(), SIGTERM), 0);
+    FAKES_WAIT_FOR(fakes_traced("raft", "end") == 1);
+    cr_assert_eq(fakes_logged("child_overdue", "child=storage "), 1);
+    cr_assert_eq(fakes_logged("child_overdue", ""), 1);
+    cr_assert(fakes_is_alive(fakes_pid()));
+    let_go("storage");
+    cr_assert_eq(fakes_wait(), 0);
+    cr_assert_eq(fakes_logged("child_exited", "child=storage "), 1);
+    cr_assert_eq(fakes_logged("child_abandoned", ""), 0);
+}
+
+Test(supervise, a_killed_worker_that_does_not_end_is_abandoned_when_the_stop_took_all_its_time)
+{
+    fakes_limits.stop_ms = 600;
+    fakes_limits.end_ms = 300;
+    fakes_limits.stop_total_ms = 2500;
+    fakes_tell("raft", "hold");
+    start_ready();
+    hold_fast("raft");
+    uint64_t start_ms = clock_boot_ms();
+    cr_assert_eq(stop(), 1);
+    uint64_t took_ms = clock_boot_ms() - start_ms;
+    cr_assert(took_ms >= fakes_limits.stop_total_ms - 1 && took_ms < 4000, "%llu",
+              (unsigned long long)took_ms);
+    cr_assert_eq(fakes_logged("child_abandoned", "child=raft "), 1);
+    let_go("raft");
 }
 
 Test(supervise, a_worker_that_is_slow_to_stop_but_in_time_is_left_alone)
