@@ -2,8 +2,7 @@
 
 .PHONY: test unit sim core-pure system nemesis check docs-check format format-check tidy \
 	cppcheck san leak-is-found fakes bench bench-apply bench-cacheq bench-publish \
-	bench-cluster \
-	bench-events
+	bench-cluster bench-events
 
 C_FILES := $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || \
 	find . -name '*.[ch]' -not -path './build*'))
