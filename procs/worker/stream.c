@@ -37,8 +37,8 @@ static void stream_on_up(void *arg, const struct link_peer *peer)
     (void)peer;
     if (worker->stream == STREAM_ENDED)
         return;
-    worker_commit(worker);              /* of an earlier connection */
-    if (!snapshots_are_loading(worker)) /* else when that has ended */
+    worker_commit(worker);                     /* of an earlier connection */
+    if (!worker_snapshots_are_loading(worker)) /* else when that has ended */
         stream_resume(worker);
 }
 
@@ -50,7 +50,7 @@ static void stream_on_down(void *arg)
         return;
     worker->stream = STREAM_DOWN;
     loop_timer_clear(worker->loop, &worker->hold_timer);
-    snapshots_on_down(worker);
+    worker_snapshots_on_down(worker);
     stream_set_leader(worker, false);
 }
 
@@ -119,13 +119,13 @@ static void stream_on_message(void *arg, enum msg type, struct unpack *body)
         stream_on_role(worker, body);
         break;
     case MSG_SNAPSHOT_MAKE:
-        snapshots_on_make(worker, body);
+        worker_snapshots_on_make(worker, body);
         break;
     case MSG_SNAPSHOT_DROP:
-        snapshots_on_drop(worker, body);
+        worker_snapshots_on_drop(worker, body);
         break;
     case MSG_SNAPSHOT_LOAD:
-        snapshots_on_load(worker, body);
+        worker_snapshots_on_load(worker, body);
         break;
     default:
         unpack_refuse(body);

@@ -89,7 +89,7 @@ static void worker_on_stop_timer(void *arg)
 {
     struct worker *worker = arg;
     uint64_t now_ns = loop_now_ns(worker->loop);
-    bool is_idle = gateways_are_idle(worker) && link_is_idle(worker->raft);
+    bool is_idle = results_are_idle(worker) && link_is_idle(worker->raft);
 
     if (is_idle || now_ns >= worker->stop_deadline_ns)
         worker_finish(worker);
@@ -142,7 +142,7 @@ void worker_publish(struct worker *worker)
 
     if (board_read_applied(worker->board, proc) < worker->applier.last_index)
         board_write_applied(worker->board, proc, worker->applier.last_index);
-    gateways_tell_waiting(worker);
+    results_tell_waiting(worker);
 }
 
 static void worker_set_sweep(struct worker *worker)
@@ -165,7 +165,7 @@ void worker_commit(struct worker *worker)
     if (error != 0)
         worker_fail(worker, "commit", error);
     worker_publish(worker);
-    gateways_send(worker);
+    results_send(worker);
     stream_tell_applied(worker);
     if (worker->sweep_timer.due_ns == 0) /* an idle worker does not wake up */
         worker_set_sweep(worker);
@@ -179,7 +179,7 @@ static void worker_note_finals(struct worker *worker)
         struct session_result result;
         uint64_t session, sequence;
         applier_final(&worker->applier, i, &session, &sequence, &result);
-        gateways_note(worker, session, sequence, &result);
+        results_note(worker, session, sequence, &result);
     }
 }
 
@@ -198,7 +198,7 @@ void worker_apply(struct worker *worker, const struct msg_apply *entry)
     if (error != 0)
         worker_fail(worker, "apply", error);
     if (result.index != 0)
-        gateways_note(worker, entry->session, entry->sequence, &result);
+        results_note(worker, entry->session, entry->sequence, &result);
     worker_note_finals(worker);
 }
 
@@ -281,7 +281,7 @@ void worker_replace_map(struct worker *worker, struct map *staged)
         skel_exit(&worker->skel, 1);
     FAILPOINT("map_accepted");
     worker_open_applier(worker);
-    gateways_push(worker); /* results that no stream has brought */
+    results_push(worker); /* results that no stream has brought */
 }
 
 /* ---- start ---- */
@@ -345,10 +345,10 @@ static void worker_open_links(struct worker *worker)
     worker->stop_timer = (struct loop_timer){.fire = worker_on_stop_timer, .arg = worker};
     worker->lasted_timer = (struct loop_timer){.fire = worker_on_lasted_timer, .arg = worker};
     loop_timer_set(worker->loop, &worker->lasted_timer, clock_boot_ns() + STORE_CRASH_S * NS_PER_S);
-    snapshots_init(worker);
+    worker_snapshots_init(worker);
     /* Before the links' own runners, so that results leave in the turn of their commit. */
     CHECK(loop_add_runner(worker->loop, worker_on_turn_end, worker) == 0);
-    int error = gateways_open(worker);
+    int error = results_open(worker);
     if (error == 0)
         error = stream_open(worker);
     if (error != 0) {

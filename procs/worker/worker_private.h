@@ -1,4 +1,4 @@
-/* worker_private.h - what worker.c (life, transactions), stream.c (raft) and gateways.c (results)
+/* worker_private.h - what worker.c (life, transactions), stream.c (raft) and results.c (gateways)
  * share. All of it belongs to the one thread of the loop. */
 #ifndef INSI_PROCS_WORKER_PRIVATE_H
 #define INSI_PROCS_WORKER_PRIVATE_H
@@ -118,12 +118,13 @@ _Noreturn void worker_rebuild(struct worker *worker, const char *reason);
 void worker_replace_map(struct worker *worker, struct map *staged);
 
 /* worker_snapshots.c */
-void snapshots_init(struct worker *worker);
-void snapshots_on_make(struct worker *worker, struct unpack *body);
-void snapshots_on_drop(struct worker *worker, struct unpack *body);
-void snapshots_on_load(struct worker *worker, struct unpack *body);
-void snapshots_on_down(struct worker *worker); /* the link to raft: all that was asked is void */
-bool snapshots_are_loading(const struct worker *worker);
+void worker_snapshots_init(struct worker *worker);
+void worker_snapshots_on_make(struct worker *worker, struct unpack *body);
+void worker_snapshots_on_drop(struct worker *worker, struct unpack *body);
+void worker_snapshots_on_load(struct worker *worker, struct unpack *body);
+/* The link to raft: all that was asked is void. */
+void worker_snapshots_on_down(struct worker *worker);
+bool worker_snapshots_are_loading(const struct worker *worker);
 
 /* stream.c */
 int stream_open(struct worker *worker);
@@ -132,13 +133,13 @@ void stream_hold(struct worker *worker, uint64_t bytes);
 void stream_tell_applied(struct worker *worker);
 void stream_resume(struct worker *worker); /* asks raft to go on, if it is there */
 
-/* gateways.c */
-int gateways_open(struct worker *worker);
-void gateways_note(struct worker *worker, uint64_t session, uint64_t sequence,
-                   const struct session_result *result);
-void gateways_send(struct worker *worker);         /* what was noted */
-void gateways_push(struct worker *worker);         /* all that is remembered, to those connected */
-void gateways_tell_waiting(struct worker *worker); /* those who wait for this worker */
-bool gateways_are_idle(struct worker *worker);
+/* results.c */
+int results_open(struct worker *worker);
+void results_note(struct worker *worker, uint64_t session, uint64_t sequence,
+                  const struct session_result *result);
+void results_send(struct worker *worker);         /* what was noted */
+void results_push(struct worker *worker);         /* all that is remembered, to those connected */
+void results_tell_waiting(struct worker *worker); /* those who wait for this worker */
+bool results_are_idle(struct worker *worker);
 
 #endif

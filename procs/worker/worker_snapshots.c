@@ -87,7 +87,7 @@ static int making_begin(struct worker *worker, const struct msg_snapshot_make *m
     return error;
 }
 
-void snapshots_on_make(struct worker *worker, struct unpack *body)
+void worker_snapshots_on_make(struct worker *worker, struct unpack *body)
 {
     struct worker_making *making = &worker->making;
     struct msg_snapshot_make msg;
@@ -117,7 +117,7 @@ static void making_drop(struct worker *worker)
         snapshot_copy_cancel(&worker->making.copy);
 }
 
-void snapshots_on_drop(struct worker *worker, struct unpack *body)
+void worker_snapshots_on_drop(struct worker *worker, struct unpack *body)
 {
     struct msg_snapshot_drop msg;
 
@@ -245,7 +245,7 @@ static void loading_done(struct helper_job *job)
         loading_finish(loading->worker);
 }
 
-void snapshots_on_load(struct worker *worker, struct unpack *body)
+void worker_snapshots_on_load(struct worker *worker, struct unpack *body)
 {
     struct worker_loading *loading = &worker->loading;
     struct msg_snapshot_load msg;
@@ -272,12 +272,12 @@ void snapshots_on_load(struct worker *worker, struct unpack *body)
 
 /* ---- both ---- */
 
-bool snapshots_are_loading(const struct worker *worker)
+bool worker_snapshots_are_loading(const struct worker *worker)
 {
     return worker->loading.is_running;
 }
 
-void snapshots_on_down(struct worker *worker)
+void worker_snapshots_on_down(struct worker *worker)
 {
     making_drop(worker);
     worker->loading.next.is_due = false;
@@ -285,7 +285,7 @@ void snapshots_on_down(struct worker *worker)
         snapshot_load_cancel(&worker->loading.load);
 }
 
-void snapshots_init(struct worker *worker)
+void worker_snapshots_init(struct worker *worker)
 {
     worker->making.worker = worker;
     worker->making.job = (struct helper_job){.run = making_run, .done = making_done};

@@ -1,4 +1,4 @@
-/* gateways.c - the links to this node's gateways: results after each commit, those of before when a
+/* results.c - what this node's gateways are told: results after each commit, those of before when a
  * gateway says who it is, and how far this worker is for those who wait for that. What else a
  * gateway says is for the kind of worker. */
 #include <string.h>
@@ -12,7 +12,7 @@
 #define REPLIES_FIRST 64
 #define DETAILS_KEEP_BYTES (64u << 10)
 
-static unsigned gateways_index(const struct worker_gateway *gateway)
+static unsigned gateway_index(const struct worker_gateway *gateway)
 {
     return (unsigned)(gateway - gateway->worker->gateways);
 }
@@ -46,7 +46,7 @@ static void gateway_learn_session(struct worker_gateway *gateway, uint64_t sessi
     gateway->sessions[gateway->session_count - 1] = session;
 }
 
-static struct worker_gateway *gateways_find(struct worker *worker, uint64_t session)
+static struct worker_gateway *results_find_gateway(struct worker *worker, uint64_t session)
 {
     for (unsigned i = 0; session != 0 && i < worker->gateway_count; i++) {
         if (gateway_has_session(&worker->gateways[i], session))
@@ -57,19 +57,19 @@ static struct worker_gateway *gateways_find(struct worker *worker, uint64_t sess
 
 /* A gateway that does not read for so long has clients that no longer wait: they were told that the
  * outcome is unknown. */
-static void gateways_send_result(struct worker_gateway *gateway, const struct msg_result *msg)
+static void gateway_send_result(struct worker_gateway *gateway, const struct msg_result *msg)
 {
     int error = msg_result_send(gateway->link, msg);
 
     if (error != E_BUSY || gateway->drops_results)
         return;
     gateway->drops_results = true;
-    LOG_WARN("results_dropped", LOG_U64("gateway", gateways_index(gateway)),
+    LOG_WARN("results_dropped", LOG_U64("gateway", gateway_index(gateway)),
              LOG_U64("queued_bytes", link_queued_bytes(gateway->link)));
 }
 
 /* What the board shows is what reads go by. */
-static void gateways_tell_applied(struct worker_gateway *gateway)
+static void gateway_tell_applied(struct worker_gateway *gateway)
 {
     const struct worker *worker = gateway->worker;
     const struct msg_applied_at msg = {.index =
@@ -81,20 +81,20 @@ static void gateways_tell_applied(struct worker_gateway *gateway)
         gateway->awaited_index = 0;
 }
 
-void gateways_tell_waiting(struct worker *worker)
+void results_tell_waiting(struct worker *worker)
 {
     for (unsigned i = 0; i < worker->gateway_count; i++) {
         if (worker->gateways[i].awaited_index != 0)
-            gateways_tell_applied(&worker->gateways[i]);
+            gateway_tell_applied(&worker->gateways[i]);
     }
 }
 
 /* ---- results of the open transaction ---- */
 
-void gateways_note(struct worker *worker, uint64_t session, uint64_t sequence,
-                   const struct session_result *result)
+void results_note(struct worker *worker, uint64_t session, uint64_t sequence,
+                  const struct session_result *result)
 {
-    if (gateways_find(worker, session) == NULL)
+    if (results_find_gateway(worker, session) == NULL)
         return;
     if (worker->reply_count == worker->reply_capacity)
         worker->replies = mem_grow(worker->replies, &worker->reply_capacity,
@@ -110,11 +110,11 @@ void gateways_note(struct worker *worker, uint64_t session, uint64_t sequence,
     CHECK(buf_append(&worker->details, result->detail.data, result->detail.len) == 0);
 }
 
-void gateways_send(struct worker *worker)
+void results_send(struct worker *worker)
 {
     for (unsigned i = 0; i < worker->reply_count; i++) {
         const struct worker_reply *reply = &worker->replies[i];
-        struct worker_gateway *gateway = gateways_find(worker, reply->session);
+        struct worker_gateway *gateway = results_find_gateway(worker, reply->session);
         if (gateway == NULL)
             continue; /* gone meanwhile; if it comes back, it is told */
         const struct msg_result msg = {
@@ -126,7 +126,7 @@ void gateways_send(struct worker *worker)
                           ? slice_of(worker->details.data + reply->detail_at, reply->detail_len)
                           : slice_of(NULL, 0),
         };
-        gateways_send_result(gateway, &msg);
+        gateway_send_result(gateway, &msg);
     }
     worker->reply_count = 0;
     buf_clear(&worker->details);
@@ -135,75 +135,74 @@ void gateways_send(struct worker *worker)
 
 /* ---- results of before ---- */
 
-struct gateways_recall { /* of one session */
+struct results_recall { /* of one session */
     struct worker_gateway *gateway;
     uint64_t session;
 };
 
-static void gateways_on_remembered(void *arg, uint64_t sequence,
-                                   const struct session_result *result)
+static void results_on_remembered(void *arg, uint64_t sequence, const struct session_result *result)
 {
-    const struct gateways_recall *recall = arg;
+    const struct results_recall *recall = arg;
     const struct msg_result msg = {.session = recall->session,
                                    .sequence = sequence,
                                    .index = result->index,
                                    .error = (uint64_t)result->error,
                                    .detail = result->detail};
 
-    gateways_send_result(recall->gateway, &msg);
+    gateway_send_result(recall->gateway, &msg);
 }
 
-static void gateways_push_to(struct worker_gateway *gateway, uint64_t session)
+static void gateway_push_to(struct worker_gateway *gateway, uint64_t session)
 {
     struct worker *worker = gateway->worker;
-    struct gateways_recall recall = {gateway, session};
+    struct results_recall recall = {gateway, session};
 
-    int error = applier_recall_all(&worker->applier, session, gateways_on_remembered, &recall);
+    int error = applier_recall_all(&worker->applier, session, results_on_remembered, &recall);
     if (error != 0)
         worker_fail(worker, "recall", error);
 }
 
-void gateways_push(struct worker *worker)
+void results_push(struct worker *worker)
 {
     for (unsigned i = 0; i < worker->gateway_count; i++) {
         struct worker_gateway *gateway = &worker->gateways[i];
         for (unsigned j = 0; j < gateway->session_count; j++)
-            gateways_push_to(gateway, gateway->sessions[j]);
+            gateway_push_to(gateway, gateway->sessions[j]);
     }
 }
 
 /* ---- links ---- */
 
-static void gateways_begin_anew(struct worker_gateway *gateway)
+static void gateway_begin_anew(struct worker_gateway *gateway)
 {
     gateway->session_count = 0;
     gateway->awaited_index = 0;
     gateway->drops_results = false;
 }
 
-static void gateways_on_up(void *arg, const struct link_peer *peer)
+static void results_on_up(void *arg, const struct link_peer *peer)
 {
     struct worker_gateway *gateway = arg;
     struct worker *worker = gateway->worker;
 
     (void)peer;
-    gateways_begin_anew(gateway);
+    gateway_begin_anew(gateway);
     if (worker->kind->gateway_up != NULL)
-        worker->kind->gateway_up(worker->kind->arg, worker, gateways_index(gateway));
+        worker->kind->gateway_up(worker->kind->arg, worker, gateway_index(gateway));
 }
 
-static void gateways_on_down(void *arg)
+static void results_on_down(void *arg)
 {
     struct worker_gateway *gateway = arg;
     struct worker *worker = gateway->worker;
 
-    gateways_begin_anew(gateway);
+    gateway_begin_anew(gateway);
     if (worker->kind->gateway_down != NULL)
-        worker->kind->gateway_down(worker->kind->arg, worker, gateways_index(gateway));
+        worker->kind->gateway_down(worker->kind->arg, worker, gateway_index(gateway));
     worker_sweep(worker); /* it may have died within a read */
 }
 
-static void gateways_on_other(struct worker_gateway *gateway, enum msg type, struct unpack *body)
+static void results_on_other(struct worker_gateway *gateway, enum msg type, struct unpack *body)
 {
     struct worker *worker = gateway->worker;
 
@@ -212,10 +211,10 @@ static void gateways_on_other(struct worker_gateway *gateway, enum msg type, str
         return;
     }
     worker_commit(worker);
-    worker->kind->gateway_message(worker->kind->arg, worker, gateways_index(gateway), type, body);
+    worker->kind->gateway_message(worker->kind->arg, worker, gateway_index(gateway), type, body);
 }
 
-static void gateways_on_session(struct worker_gateway *gateway, struct unpack *body)
+static void results_on_session(struct worker_gateway *gateway, struct unpack *body)
 {
     struct worker *worker = gateway->worker;
     struct msg_session msg;
@@ -226,10 +225,10 @@ static void gateways_on_session(struct worker_gateway *gateway, struct unpack *b
     bool is_news = !gateway_has_session(gateway, msg.session);
     gateway_learn_session(gateway, msg.session);
     if (is_news)
-        gateways_push_to(gateway, msg.session);
+        gateway_push_to(gateway, msg.session);
 }
 
-static void gateways_on_recall(struct worker_gateway *gateway, struct unpack *body)
+static void results_on_recall(struct worker_gateway *gateway, struct unpack *body)
 {
     struct worker *worker = gateway->worker;
     struct session_result result;
@@ -245,11 +244,11 @@ static void gateways_on_recall(struct worker_gateway *gateway, struct unpack *bo
         return; /* comes in due time, or is proposed again */
     if (error != 0)
         worker_fail(worker, "recall", error);
-    struct gateways_recall recall = {gateway, msg.session};
-    gateways_on_remembered(&recall, msg.sequence, &result);
+    struct results_recall recall = {gateway, msg.session};
+    results_on_remembered(&recall, msg.sequence, &result);
 }
 
-static void gateways_on_wait_applied(struct worker_gateway *gateway, struct unpack *body)
+static void results_on_wait_applied(struct worker_gateway *gateway, struct unpack *body)
 {
     struct worker *worker = gateway->worker;
     struct msg_wait_applied msg;
@@ -258,29 +257,29 @@ static void gateways_on_wait_applied(struct worker_gateway *gateway, struct unpa
         return;
     worker_commit(worker);
     if (msg.index <= board_read_applied(worker->board, worker->kind->proc))
-        gateways_tell_applied(gateway);
+        gateway_tell_applied(gateway);
     else if (msg.index > gateway->awaited_index)
         gateway->awaited_index = msg.index;
 }
 
-static void gateways_on_message(void *arg, enum msg type, struct unpack *body)
+static void results_on_message(void *arg, enum msg type, struct unpack *body)
 {
     switch (type) {
     case MSG_SESSION:
-        gateways_on_session(arg, body);
+        results_on_session(arg, body);
         break;
     case MSG_RECALL:
-        gateways_on_recall(arg, body);
+        results_on_recall(arg, body);
         break;
     case MSG_WAIT_APPLIED:
-        gateways_on_wait_applied(arg, body);
+        results_on_wait_applied(arg, body);
         break;
     default:
-        gateways_on_other(arg, type, body);
+        results_on_other(arg, type, body);
     }
 }
 
-int gateways_open(struct worker *worker)
+int results_open(struct worker *worker)
 {
     struct link_options options = {
         .run_dir = worker->skel.paths.run,
@@ -288,9 +287,9 @@ int gateways_open(struct worker *worker)
         .self = worker->kind->proc,
         .peer = PROC_GATEWAY,
         .start_id = worker->skel.start_id,
-        .handlers = {.on_up = gateways_on_up,
-                     .on_down = gateways_on_down,
-                     .on_message = gateways_on_message},
+        .handlers = {.on_up = results_on_up,
+                     .on_down = results_on_down,
+                     .on_message = results_on_message},
     };
     int error = 0;
 
@@ -315,7 +314,7 @@ struct link *worker_gateway_link(struct worker *worker, unsigned gateway)
     return worker->gateways[gateway].link;
 }
 
-bool gateways_are_idle(struct worker *worker)
+bool results_are_idle(struct worker *worker)
 {
     for (unsigned i = 0; i < worker->gateway_count; i++) {
         if (!link_is_idle(worker->gateways[i].link))
