@@ -1,5 +1,5 @@
-/* command.c - see command.h. One table says what each operation carries; encoding and decoding walk
- * it, so both always agree. */
+/* command.c - see command.h. Encoding and decoding walk the same list of operands, so both always
+ * agree. */
 #include "ipc/command.h"
 
 #include <string.h>
@@ -9,8 +9,6 @@
 #include "base/hash.h"
 #include "base/limits.h"
 
-/* Operands in order: k key, v value, o old (expected) value, d delta, h hash, n name, c created_ms,
- * s step. A batch has one operand, an array of items, each made of the letters in .item. */
 struct command_shape {
     const char *operands;
     const char *item; /* NULL: not a batch */
@@ -18,68 +16,14 @@ struct command_shape {
 
 static const struct command_shape *command_shape(int operation)
 {
-    static const struct command_shape none = {"", NULL};
-    static const struct command_shape key = {"k", NULL};
-    static const struct command_shape key_value = {"kv", NULL};
-    static const struct command_shape cas = {"kvo", NULL};
-    static const struct command_shape bump = {"kd", NULL};
-    static const struct command_shape batch_set = {"", "kv"};
-    static const struct command_shape batch_delete = {"", "k"};
-    static const struct command_shape apikey_create = {"hnc", NULL};
-    static const struct command_shape apikey_delete = {"h", NULL};
-    static const struct command_shape purge = {"s", NULL};
-    static const struct command_shape cache_set = {"kvtl", NULL};
-    static const struct command_shape queue_new = {"kl", NULL};
-    static const struct command_shape queue_push = {"kvl", NULL};
-    static const struct command_shape cache_cas = {"kvotl", NULL};
-    static const struct command_shape pop = {"kw", NULL};
-    static const struct command_shape cancel = {"q", NULL};
-    static const struct command_shape atomic_new = {"kb", NULL};
     switch (operation) {
-    case COMMAND_SESSION_OPEN:
-    case COMMAND_CACHE_EXPIRE:
-    case COMMAND_QUEUE_WAIT_RENEW:
-    case COMMAND_QUEUE_PURGE:
-        return &none;
-    case COMMAND_SCOPE_PURGE:
-        return &purge;
-    case COMMAND_VALUE_SET:
-    case COMMAND_VALUE_SETNX:
-    case COMMAND_EVENT_PUBLISH:
-        return &key_value;
-    case COMMAND_VALUE_DELETE:
-    case COMMAND_CACHE_DELETE:
-    case COMMAND_QUEUE_DELETE:
-    case COMMAND_ATOMIC_DELETE:
-        return &key;
-    case COMMAND_VALUE_CAS:
-        return &cas;
-    case COMMAND_VALUE_BUMP:
-    case COMMAND_ATOMIC_ADD:
-        return &bump;
-    case COMMAND_VALUE_BATCH_SET:
-        return &batch_set;
-    case COMMAND_VALUE_BATCH_DELETE:
-        return &batch_delete;
-    case COMMAND_APIKEY_CREATE:
-        return &apikey_create;
-    case COMMAND_APIKEY_DELETE:
-        return &apikey_delete;
-    case COMMAND_CACHE_SET:
-    case COMMAND_CACHE_SETNX:
-        return &cache_set;
-    case COMMAND_CACHE_CAS:
-        return &cache_cas;
-    case COMMAND_QUEUE_NEW:
-        return &queue_new;
-    case COMMAND_QUEUE_PUSH:
-        return &queue_push;
-    case COMMAND_QUEUE_POP:
-        return &pop;
-    case COMMAND_QUEUE_POP_CANCEL:
-        return &cancel;
-    case COMMAND_ATOMIC_NEW:
-        return &atomic_new;
+#define X(name, number, operands, item)                                                            \
+    case number: {                                                                                 \
+        static const struct command_shape shape = {operands, item};                                \
+        return &shape;                                                                             \
+    }
+        COMMAND_LIST(X)
+#undef X
     default:
         return NULL;
     }
@@ -88,7 +32,7 @@ static const struct command_shape *command_shape(int operation)
 const char *command_name(int operation)
 {
     switch (operation) {
-#define X(name, number, operands)                                                                  \
+#define X(name, number, operands, item)                                                            \
     case number:                                                                                   \
         return #name;
         COMMAND_LIST(X)

@@ -1,6 +1,6 @@
 /* command.h - what an entry asks a state worker to do.
  *
- *   [operation, scope (16 bytes), ...operands]   operands per operation as listed
+ *   [operation, scope (16 bytes), ...operands]   as COMMAND_LIST says
  *
  * Commands are replicated: encode and decode are part of the log format. Operation numbers are
  * never reused. Decoding checks every length against base/limits.h; slices borrow from the input.
@@ -30,41 +30,52 @@
 #include "base/token.h"
 #include "ipc/pack.h"
 
-/* X(name, number, operands) */
+/* X(name, number, operands, item)
+ *
+ * operands: a letter each, in this order. item: NULL but of a batch, whose one operand is an array
+ * of items, each made of these letters.
+ *
+ *   k  key, or a topic            t  ttl_ms              h  hash of an API key (in value)
+ *   v  value, or an event's data  l  limit_bytes         n  its name (in key)
+ *   o  expected (the old value)   w  wait_ms             c  created_ms
+ *   d  delta                      q  sequence of a pop   s  step
+ *   b  overwrite                     of this session
+ *
+ * "no scope": it is all zero. */
 #define COMMAND_LIST(X)                                                                            \
-    X(SESSION_OPEN, 1, "no operands; goes to every worker")                                        \
-    X(VALUE_SET, 10, "key, value")                                                                 \
-    X(VALUE_DELETE, 11, "key")                                                                     \
-    X(VALUE_BATCH_SET, 12, "[key, value, ...]")                                                    \
-    X(VALUE_BATCH_DELETE, 13, "[key, ...]")                                                        \
-    X(VALUE_SETNX, 14, "key, value")                                                               \
-    X(VALUE_CAS, 15, "key, value (new), expected (old)")                                           \
-    X(VALUE_BUMP, 16, "key, delta")                                                                \
-    X(APIKEY_CREATE, 30, "hash (32 bytes), name, created_ms; scope is the new key's")              \
-    X(APIKEY_DELETE, 31, "hash (32 bytes); scope all zero")                                        \
-    X(SCOPE_PURGE, 32, "step: remove the next part of a deleted scope, unless that step was done") \
-    X(CACHE_SET, 40, "key, value, ttl_ms, limit_bytes")                                            \
-    X(CACHE_DELETE, 41, "key")                                                                     \
-    X(CACHE_SETNX, 42, "key, value, ttl_ms, limit_bytes")                                          \
-    X(CACHE_CAS, 43, "key, value (new), expected (old), ttl_ms, limit_bytes")                      \
-    X(CACHE_EXPIRE, 44, "scope all zero: remove the next part of what is due")                     \
-    X(QUEUE_NEW, 50, "key, limit_bytes")                                                           \
-    X(QUEUE_DELETE, 51, "key")                                                                     \
-    X(QUEUE_PUSH, 52, "key, value, limit_bytes")                                                   \
-    X(QUEUE_POP, 53, "key, wait_ms")                                                               \
-    X(QUEUE_POP_CANCEL, 54, "sequence of a pop of this session; scope all zero")                   \
-    X(QUEUE_WAIT_RENEW, 55, "scope all zero: the pops of this session that wait go on waiting")    \
-    X(QUEUE_PURGE, 56, "scope all zero: remove the next part of deleted queues")                   \
-    X(ATOMIC_NEW, 60, "key, overwrite")                                                            \
-    X(ATOMIC_ADD, 61, "key, delta")                                                                \
-    X(ATOMIC_DELETE, 62, "key")                                                                    \
-    X(EVENT_PUBLISH, 70, "topic (in key), data (in value; how it is shown: ipc/events_gateway.h)")
+    X(SESSION_OPEN, 1, "", NULL) /* for every worker */                                            \
+    X(VALUE_SET, 10, "kv", NULL)                                                                   \
+    X(VALUE_DELETE, 11, "k", NULL)                                                                 \
+    X(VALUE_BATCH_SET, 12, "", "kv")                                                               \
+    X(VALUE_BATCH_DELETE, 13, "", "k")                                                             \
+    X(VALUE_SETNX, 14, "kv", NULL)                                                                 \
+    X(VALUE_CAS, 15, "kvo", NULL)                                                                  \
+    X(VALUE_BUMP, 16, "kd", NULL)                                                                  \
+    X(APIKEY_CREATE, 30, "hnc", NULL) /* the scope is the new key's */                             \
+    X(APIKEY_DELETE, 31, "h", NULL)   /* no scope */                                               \
+    X(SCOPE_PURGE, 32, "s", NULL)     /* removes the next part of it, unless that step was done */ \
+    X(CACHE_SET, 40, "kvtl", NULL)                                                                 \
+    X(CACHE_DELETE, 41, "k", NULL)                                                                 \
+    X(CACHE_SETNX, 42, "kvtl", NULL)                                                               \
+    X(CACHE_CAS, 43, "kvotl", NULL)                                                                \
+    X(CACHE_EXPIRE, 44, "", NULL) /* no scope: removes the next part of what is due */             \
+    X(QUEUE_NEW, 50, "kl", NULL)                                                                   \
+    X(QUEUE_DELETE, 51, "k", NULL)                                                                 \
+    X(QUEUE_PUSH, 52, "kvl", NULL)                                                                 \
+    X(QUEUE_POP, 53, "kw", NULL)                                                                   \
+    X(QUEUE_POP_CANCEL, 54, "q", NULL) /* no scope */                                              \
+    X(QUEUE_WAIT_RENEW, 55, "", NULL)  /* no scope: this session's pops wait on */                 \
+    X(QUEUE_PURGE, 56, "", NULL)       /* no scope: removes the next part of deleted queues */     \
+    X(ATOMIC_NEW, 60, "kb", NULL)                                                                  \
+    X(ATOMIC_ADD, 61, "kd", NULL)                                                                  \
+    X(ATOMIC_DELETE, 62, "k", NULL)                                                                \
+    X(EVENT_PUBLISH, 70, "kv", NULL) /* how the data are shown: ipc/events_gateway.h */
 
 #define QUEUE_WAIT_LEASE_MS 2000
 #define CACHE_TTL_MAX_MS (1ull << 53) /* a bound that adding to a stamp does not overflow */
 
 enum command_operation {
-#define X(name, number, operands) COMMAND_##name = number,
+#define X(name, number, operands, item) COMMAND_##name = number,
     COMMAND_LIST(X)
 #undef X
 };
