@@ -447,16 +447,20 @@ bool map_has_room(const struct map *map, uint64_t reserve_bytes)
     return path_space(map->folder, &free_bytes, NULL) == 0 && free_bytes >= reserve_bytes;
 }
 
-int map_space(const struct map *map, uint64_t *file_bytes, uint64_t *free_bytes)
+int map_space_in(const char *folder, enum map_kind kind, uint64_t *file_bytes, uint64_t *free_bytes)
 {
     struct stat status;
     char path[MAP_FILE_BYTES];
 
-    CHECK(map_file(path, sizeof(path), map->folder, map->kind) == 0);
-    if (stat(path, &status) != 0)
+    if (map_file(path, sizeof(path), folder, kind) != 0 || stat(path, &status) != 0)
         return E_IO;
     *file_bytes = (uint64_t)status.st_blocks * MAP_BLOCK_BYTES;
-    return path_space(map->folder, free_bytes, NULL);
+    return path_space(folder, free_bytes, NULL);
+}
+
+int map_space(const struct map *map, uint64_t *file_bytes, uint64_t *free_bytes)
+{
+    return map_space_in(map->folder, map->kind, file_bytes, free_bytes);
 }
 
 int map_sweep(struct map *map)

@@ -72,8 +72,11 @@ uint64_t map_applied_index(const struct map *map); /* of the last committed tran
 /* At least so many bytes are free on the map's file system. Apply never asks (I2): a worker holds a
  * whole batch back, and the leader refuses writes long before. */
 bool map_has_room(const struct map *map, uint64_t reserve_bytes);
-/* What the map's file takes there, and what is free beside it. E_IO. */
+/* What the map's file takes there, and what is free beside it. E_IO. Also of one that others have
+ * open. */
 int map_space(const struct map *map, uint64_t *file_bytes, uint64_t *free_bytes);
+int map_space_in(const char *folder, enum map_kind kind, uint64_t *file_bytes,
+                 uint64_t *free_bytes);
 /* 8-byte numbers in "meta" by name; get leaves 0 and returns 0 when there is none. The same for a
  * fixed number of bytes (zeros when there are none). E_IO, E_CORRUPT. */
 int map_meta_get(const struct map *map, MDB_txn *txn, const char *name, uint64_t *out);

@@ -9,8 +9,8 @@
  * a large event needs pages in a row. So when little is free the ring has to be smaller still: the
  * emptier the file, the longer the rows.
  */
-#ifndef INSI_EVENTS_RETENTION_H
-#define INSI_EVENTS_RETENTION_H
+#ifndef INSI_PROCS_EVENTS_RETENTION_H
+#define INSI_PROCS_EVENTS_RETENTION_H
 
 #include "shm/map.h"
 

@@ -1,12 +1,7 @@
 /* volatile_limit.c - see volatile_limit.h. */
 #include "procs/gateway/volatile_limit.h"
 
-#include <sys/stat.h>
-
-#include "base/path.h"
 #include "shm/map.h"
-
-#define VOLATILE_BLOCK_BYTES 512 /* what stat counts in */
 
 uint64_t volatile_limit_in(uint64_t max_bytes, uint64_t file_bytes, uint64_t free_bytes)
 {
@@ -19,15 +14,11 @@ uint64_t volatile_limit_in(uint64_t max_bytes, uint64_t file_bytes, uint64_t fre
 
 static uint64_t volatile_limit_of(const char *folder, uint64_t max_bytes)
 {
-    char path[PATH_BYTES + 16];
-    struct stat status;
-    uint64_t free_bytes;
+    uint64_t file_bytes, free_bytes;
 
-    if (map_file(path, sizeof(path), folder, MAP_VOLATILE) != 0 || stat(path, &status) != 0 ||
-        path_space(folder, &free_bytes, NULL) != 0)
+    if (map_space_in(folder, MAP_VOLATILE, &file_bytes, &free_bytes) != 0)
         return max_bytes;
-    return volatile_limit_in(max_bytes, (uint64_t)status.st_blocks * VOLATILE_BLOCK_BYTES,
-                             free_bytes);
+    return volatile_limit_in(max_bytes, file_bytes, free_bytes);
 }
 
 uint64_t volatile_limit_at(struct volatile_limit *limit, const char *folder, uint64_t max_bytes,
