@@ -1,5 +1,5 @@
 /* joining.h - how a node that hears of no leader finds its cluster, founds one, or learns that it
- * is kept out (docs/peers.md). Who lets it in is at the other end: driver_admit.c.
+ * is kept out (docs/peers.md). Who lets it in is at the other end: admission.h.
  *
  *   1. Who hears of no leader asks all it can reach what it is (JOIN), again and again: who is new
  *      at once, who has a log after two election timeouts.
