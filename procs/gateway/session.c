@@ -278,6 +278,14 @@ void session_lost(struct session *session)
     session_free(session);
 }
 
+void session_take_written(struct session *session, struct outbox *out)
+{
+    CHECK(session->urgent_written == NULL); /* no stream's */
+    outbox_drop(&session->outbox);
+    *out = session->outbox;
+    session->outbox = (struct outbox){0};
+}
+
 void session_abort(struct session *session)
 {
     session_unsubscribe(session);

@@ -67,7 +67,8 @@ struct session_transport {
     /* Nothing is being written: says goodbye. session_goodbye_sent may follow, session_lost will,
      * perhaps from within. */
     void (*close)(struct session *session, unsigned code);
-    /* The end, now. session_lost does not follow. */
+    /* The end, now. session_lost does not follow. What is being written is let go of, unless the
+     * transport takes it (session_take_written). */
     void (*abort)(struct session *session);
     /* Grows with every byte that the client's machine has taken. */
     uint64_t (*taken)(struct session *session);
@@ -158,6 +159,9 @@ void session_open(struct session *session); /* transport and carrier are set; by
 void session_written(struct session *session);
 void session_heard(struct session *session); /* of the client */
 void session_lost(struct session *session);  /* the client is gone; the carrier ends itself */
+/* Before the session ends: what is being written, for a transport that cannot stop it. Let go of
+ * with outbox_fini. */
+void session_take_written(struct session *session, struct outbox *out);
 void session_goodbye_sent(struct session *session);
 /* A control frame, in place of one that has not left yet. Takes the reference. */
 void session_send_first(struct session *session, struct frame *frame);

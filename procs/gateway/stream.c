@@ -26,6 +26,7 @@ struct stream { /* in the request's memory; goes with it */
     bool is_open;            /* the head of the answer has left */
     bool is_writing;         /* h2o has not asked for more yet */
     bool is_final;           /* nothing may be sent any more */
+    struct outbox cut;       /* what was with h2o when the session ended */
     char hello[STREAM_HELLO_BYTES];
 };
 
@@ -44,9 +45,12 @@ static void stream_finish(struct stream *stream, h2o_send_state_t state)
     h2o_send(stream->http, NULL, 0, state);
 }
 
-/* What is with h2o cannot be taken back: then the connection goes, which h2o finds out. */
+/* What is with h2o cannot be taken back: then the connection goes, which h2o finds out. Up to there
+ * it may still look at the bytes: what an HTTP/2 client has said before that opens its window. */
 static void stream_cut(struct stream *stream)
 {
+    if (stream->is_writing)
+        session_take_written(stream->session, &stream->cut);
     stream->session = NULL;
     if (stream->is_writing || stream->is_final)
         shutdown(stream_descriptor(stream), SHUT_RDWR);
@@ -59,6 +63,7 @@ static void stream_on_gone(void *memory)
     struct stream *stream = memory;
     struct session *session = stream->session;
     stream->session = NULL;
+    outbox_fini(&stream->cut);
     if (session != NULL)
         session_lost(session);
 }

@@ -399,6 +399,43 @@ Test(sessions, a_slow_client_has_time_to_read_up_to_the_goodbye)
     cr_assert(client.is_aborted && client.code == 0);
 }
 
+/* ---- what cannot be taken back ---------------------------------------------------------------- */
+
+static struct slice handed_over; /* the first piece of the last write */
+static struct outbox kept;
+
+static void stubborn_write(struct session *session, const struct slice *pieces, unsigned count)
+{
+    handed_over = pieces[0];
+    transport_write(session, pieces, count);
+}
+
+static void stubborn_abort(struct session *session)
+{
+    session_take_written(session, &kept);
+    transport_abort(session);
+}
+
+/* Reading what is gone would be an error of the sanitizer's. */
+Test(sessions, what_a_transport_cannot_take_back_outlives_the_session)
+{
+    static const struct session_transport stubborn = {.ping = {"ping", 4},
+                                                      .write = stubborn_write,
+                                                      .close = transport_close,
+                                                      .abort = stubborn_abort,
+                                                      .taken = transport_taken};
+    struct client client;
+    open_with(&client, &stubborn, NULL);
+    emit(&client, 11, 1);
+    emit(&client, 12, 3);
+    place(sessions_on_outrun, &client, 14);
+    pass_ms(SESSION_GOODBYE_SLOW_MS + 1000);
+    cr_assert(client.is_aborted && sessions_count(sessions) == 0);
+    cr_assert(kept.count == 1 && kept.gathered == 1);
+    cr_assert_not_null(memmem(handed_over.data, handed_over.len, "\"index\":11", 10));
+    outbox_fini(&kept);
+}
+
 /* ---- dead clients ---------------------------------------------------------------------------- */
 
 Test(sessions, who_answers_no_ping_is_dropped_before_the_third)
