@@ -49,7 +49,8 @@ RAFT_SRC    := $(call src,procs/raft) $(foreach part,wal peers snapshots,$(call 
 STORAGE_SRC := $(call src,procs/storage)
 CACHEQ_SRC  := $(call src,procs/cacheq)
 EVENTS_SRC  := $(call src,procs/events)
-GATEWAY_SRC := $(call src,procs/gateway)
+GATEWAY_SRC := $(call src,procs/gateway) \
+	$(foreach part,http calls writes events,$(call src,procs/gateway/$(part)))
 INSID_SRC   := $(call src,insid-supervisor)
 INSIC_SRC   := $(call src,insic)
 WORKER_SRC  := $(call src,procs/worker)

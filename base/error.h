@@ -3,7 +3,7 @@
  * Functions that can fail return 0 (E_OK) or one of these. The numbers of the codes marked
  * "stored" travel in messages and are kept in the session tables of the state workers, so a number,
  * once given, is never reused or changed. What HTTP makes of a code is decided in one place,
- * procs/gateway/reply.c.
+ * procs/gateway/http/reply.c.
  */
 #ifndef INSI_BASE_ERROR_H
 #define INSI_BASE_ERROR_H

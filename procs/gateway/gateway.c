@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "ipc/gateway_raft.h"
 #include "ipc/worker_gateway.h"
-#include "procs/gateway/events.h"
+#include "procs/gateway/events/events.h"
 
 /* Of one answer: an escaped value is no longer than the body that brought it was, a list of API
  * keys is as long as there are keys. */

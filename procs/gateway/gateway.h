@@ -1,5 +1,12 @@
 /* gateway.h - the gateway process: what its files share, and how it runs.
  *
+ *   procs/gateway/   the process, its links and timers; a request's way from route to answer; reads,
+ *                    and questions to raft
+ *   http/            HTTP and TLS in and out, queries, JSON
+ *   calls/           a file for each kind of call, and what they take from query and body
+ *   writes/          proposals until their results are there; pops that wait
+ *   events/          subscribers, their WebSockets and streams
+ *
  * One thread, h2o's loop. A turn: h2o_evloop_run dispatches sockets (clients, links, the
  * supervisor, the timer) and calls handlers, which answer or leave something in the tables; then
  * gateway_end_turn sends what the turn collected: this turn's read question and every link's batch.
@@ -11,14 +18,14 @@
 
 #include "procs/gateway/asks.h"
 #include "procs/gateway/auth.h"
-#include "procs/gateway/http.h"
-#include "procs/gateway/inflight.h"
+#include "procs/gateway/events/sessions.h"
+#include "procs/gateway/http/http.h"
 #include "procs/gateway/links.h"
-#include "procs/gateway/pops.h"
 #include "procs/gateway/read.h"
-#include "procs/gateway/sessions.h"
 #include "procs/gateway/timers.h"
-#include "procs/gateway/volatile_limit.h"
+#include "procs/gateway/writes/inflight.h"
+#include "procs/gateway/writes/pops.h"
+#include "procs/gateway/writes/volatile_limit.h"
 #include "procs/skel/skel.h"
 #include "shm/rate.h"
 

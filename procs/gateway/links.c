@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "ipc/gateway_raft.h"
 #include "ipc/worker_gateway.h"
-#include "procs/gateway/events.h"
+#include "procs/gateway/events/events.h"
 #include "procs/gateway/gateway.h"
 
 /* ---- descriptors in h2o's loop ---------------------------------------------------------------

@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "procs/gateway/http_framing.h"
-#include "procs/gateway/http_sweep.h"
+#include "procs/gateway/http/http_framing.h"
+#include "procs/gateway/http/http_sweep.h"
 
 #define REQUEST_TRIES 4 /* of a read whose lease changed under it, before it waits */
 

@@ -15,8 +15,8 @@
 #define INSI_GATEWAY_REQUEST_H
 
 #include "procs/gateway/gateway.h"
-#include "procs/gateway/query.h"
-#include "procs/gateway/reply.h"
+#include "procs/gateway/http/query.h"
+#include "procs/gateway/http/reply.h"
 #include "procs/gateway/route.h"
 
 enum request_verdict {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "procs/gateway/handlers.h"
+#include "procs/gateway/calls/handlers.h"
 
 /* For a change of the cluster: a node that joins may have to be waited for. Less than insic's own
  * patience, so that it hears what is known. */

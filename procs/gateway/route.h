@@ -8,8 +8,8 @@
 
 #include "ipc/entry.h"
 #include "procs/gateway/asks.h"
-#include "procs/gateway/inflight.h"
 #include "procs/gateway/read.h"
+#include "procs/gateway/writes/inflight.h"
 #include "shm/rate.h"
 
 struct request;

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "ipc/command.h"
-#include "procs/gateway/pops.h"
+#include "procs/gateway/writes/pops.h"
 
 #define SENT_MAX 80000
 #define PATIENCE_MS 5000

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "procs/gateway/outbox.h"
+#include "procs/gateway/events/outbox.h"
 
 /* An event whose JSON has this length. */
 static struct frame *frame_of_length(size_t len)

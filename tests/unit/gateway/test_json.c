@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "procs/gateway/json.h"
+#include "procs/gateway/http/json.h"
 
 static enum json_verdict parse(struct slice text, json_t **out)
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "procs/gateway/json_scan.h"
+#include "procs/gateway/http/json_scan.h"
 
 static bool scan(const char *text, struct json_member members[2])
 {

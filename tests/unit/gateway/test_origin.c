@@ -1,7 +1,7 @@
 /* test_origin.c - which pages may subscribe. */
 #include <criterion/criterion.h>
 
-#include "procs/gateway/origin.h"
+#include "procs/gateway/events/origin.h"
 
 static bool is_allowed(const char *origin, const char *host)
 {

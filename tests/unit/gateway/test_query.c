@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "procs/gateway/query.h"
+#include "procs/gateway/http/query.h"
 
 static const char *parse(struct query *query, struct slice text)
 {

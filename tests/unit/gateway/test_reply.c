@@ -3,7 +3,7 @@
 #include <jansson.h>
 
 #include "base/error.h"
-#include "procs/gateway/reply.h"
+#include "procs/gateway/http/reply.h"
 
 Test(reply, every_error_type_has_the_status_of_the_contract)
 {

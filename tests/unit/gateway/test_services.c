@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "ipc/command.h"
 #include "ipc/entry.h"
-#include "procs/gateway/page.h"
+#include "procs/gateway/calls/page.h"
 #include "shm/volatile.h"
 #include "tests/unit/gateway/fake_node.h"
 

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "procs/gateway/sessions.h"
+#include "procs/gateway/events/sessions.h"
 
 #define MS NS_PER_MS
 #define WINDOW 2000

@@ -1,7 +1,7 @@
 /* The limit of cache and queues that a write takes along. */
 #include <criterion/criterion.h>
 
-#include "procs/gateway/volatile_limit.h"
+#include "procs/gateway/writes/volatile_limit.h"
 
 #define MIB (1ull << 20)
 

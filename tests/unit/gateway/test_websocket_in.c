@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "procs/gateway/websocket_in.h"
+#include "procs/gateway/events/websocket_in.h"
 
 static struct websocket_in *in;
 

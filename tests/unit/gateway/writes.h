@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "ipc/command.h"
-#include "procs/gateway/inflight.h"
+#include "procs/gateway/writes/inflight.h"
 
 #define SESSION 77
 #define EVERY_WORKER 3
