@@ -8,7 +8,8 @@
  *
  * A file that nobody waits for is written with rests: each step is on the disk before the spool
  * sleeps for `rest` times as long as the step took, with all that its user did meanwhile (at most
- * SPOOL_REST_MAX_NS). So its user takes one part in rest + 1 of disk and processor, however fast or busy they are.
+ * SPOOL_REST_MAX_NS). So its user takes one part in rest + 1 of disk and processor, however fast or
+ * busy they are.
  *
  * Blocks; meant for helper threads. Errors: E_STORAGE_FULL, E_IO, with errno; the spool is then to
  * be abandoned.

@@ -4,10 +4,11 @@
  * each that it has. To one that is news the worker answers with RESULT for all that it remembers of
  * that session, and from then on sends RESULT for each of its entries, after the transaction that
  * applied it has committed; of the WORKER_GATEWAY_SESSIONS that were told last on a connection,
- * which are more than a gateway has. So whatever was applied while the two were not connected, or did not yet know each other, is
- * told now; the same result may come twice. Should a result not come all the same (a worker drops
- * results for a gateway that does not read), the gateway asks for it with RECALL: it gets RESULT if
- * the entry has been applied, and else in due time; RECALL makes a session known as SESSION does.
+ * which are more than a gateway has. So whatever was applied while the two were not connected, or
+ * did not yet know each other, is told now; the same result may come twice. Should a result not
+ * come all the same (a worker drops results for a gateway that does not read), the gateway asks for
+ * it with RECALL: it gets RESULT if the entry has been applied, and else in due time; RECALL makes
+ * a session known as SESSION does.
  *
  * A QUEUE_POP that waits has two results: E_QUEUE_WAITING when it was applied, and later the final
  * one, at a higher index, which is remembered in the place of the first.

@@ -13,8 +13,8 @@
  * Deadlines are cluster time. An entry's due is its deadline (48 bits) and, below it, the last 16
  * bits of the index of the write that set it: what has the same deadline stands in the order of the
  * log, and LMDB fills its pages when deadlines come in order. Nothing here has to tell entries
- * apart, for the whole key follows. A queue's id is the index of the entry that made it. A queue that has
- * items has no waiters; waiters is how many it has.
+ * apart, for the whole key follows. A queue's id is the index of the entry that made it. A queue
+ * that has items has no waiters; waiters is how many it has.
  */
 #ifndef INSI_SHM_VOLATILE_H
 #define INSI_SHM_VOLATILE_H
@@ -33,7 +33,8 @@ int cache_get(MDB_txn *txn, MDB_dbi cache, const struct scope *scope, struct sli
               uint64_t now_ms, struct cache_view *out);
 
 /* As value_scan, over what is not gone as of now_ms. The index of what is visited is 0: entries
- * have none. on_gone hears of what is gone and still there, and ends the walk by returning false. */
+ * have none. on_gone hears of what is gone and still there, and ends the walk by returning
+ * false. */
 typedef bool cache_gone_fn(struct slice key, void *arg);
 int cache_scan(MDB_txn *txn, MDB_dbi cache, const struct scope *scope, struct slice prefix,
                struct slice after, uint64_t now_ms, value_visit_fn *visit, cache_gone_fn *on_gone,

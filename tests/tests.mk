@@ -116,6 +116,7 @@ format:
 	$(Q)clang-format -i $(C_FILES)
 format-check:
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
+	$(Q)! LC_ALL=C.UTF-8 grep -nE '.{101}' $(C_FILES) # comments, which it does not break
 tidy: $(patsubst %.c,$(BUILD)/tidy/%.ok,$(filter %.c,$(C_FILES)))
 $(BUILD)/tidy/%.ok: %.c .clang-tidy $(BUILD)/flags
 	@mkdir -p $(@D)

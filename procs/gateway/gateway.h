@@ -1,7 +1,7 @@
 /* gateway.h - the gateway process: what its files share, and how it runs.
  *
- *   procs/gateway/   the process, its links and timers; a request's way from route to answer; reads,
- *                    and questions to raft
+ *   procs/gateway/   the process, its links and timers; a request's way from route to answer;
+ *                    reads, and questions to raft
  *   http/            HTTP and TLS in and out, queries, JSON
  *   calls/           a file for each kind of call, and what they take from query and body
  *   writes/          proposals until their results are there; pops that wait

@@ -1,5 +1,5 @@
-/* driver_parts.c - the parts beside the driver that talk to peers and gateways: what they are given,
- * and what they need of it. */
+/* driver_parts.c - the parts beside the driver that talk to peers and gateways: what they are
+ * given, and what they need of it. */
 #include "base/hash.h"
 #include "base/log.h"
 #include "procs/raft/driver_private.h"

@@ -23,8 +23,8 @@ struct snapshot_load {
 };
 
 /* Blocks. load->error: 0: the copy is there and is what the sum says; else there is none: E_CORRUPT
- * (the file is not what it should be), E_NOT_FOUND (it is not there), E_STORAGE_FULL, E_IO, E_CLOSED
- * (cancelled). */
+ * (the file is not what it should be), E_NOT_FOUND (it is not there), E_STORAGE_FULL, E_IO,
+ * E_CLOSED (cancelled). */
 void snapshot_load_run(struct snapshot_load *load);
 
 /* From any thread. */

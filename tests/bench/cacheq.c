@@ -78,8 +78,8 @@ static void queue(enum command_operation operation, const char *key)
     apply(&command);
 }
 
-/* Of this thread on a processor: nothing here waits, and a machine that is shared would otherwise be
- * measured along. */
+/* Of this thread on a processor: nothing here waits, and a machine that is shared would otherwise
+ * be measured along. */
 static uint64_t now_ns(void)
 {
     struct timespec time;

@@ -1,8 +1,9 @@
 /* publish.c - how fast the events worker applies publishes and what it costs to find who gets them,
- * without sockets around it: with nobody subscribed, with many subscriptions that the events are not
- * for, and with many that they are for; and how fast those that were away are caught up.
+ * without sockets around it: with nobody subscribed, with many subscriptions that the events are
+ * not for, and with many that they are for; and how fast those that were away are caught up.
  *
- * Arguments: folder (made, and removed at the end; on tmpfs to mean anything), subscriptions, events.
+ * Arguments: folder (made, and removed at the end; on tmpfs to mean anything), subscriptions,
+ * events.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,8 +2,9 @@
  * was given whole, and how long it was on its way.
  *
  * Arguments: protocol (insi, redis, nats), ports (8001,8002,...: connections take them in turn),
- * subscribers, topic ("name/#": a topic of its own for each, with its number), token. Prints "ready" when all have subscribed. Then commands on standard
- * input: "start" counts anew, "report" prints one line of JSON; the end of the input ends it.
+ * subscribers, topic ("name/#": a topic of its own for each, with its number), token. Prints
+ * "ready" when all have subscribed. Then commands on standard input: "start" counts anew, "report"
+ * prints one line of JSON; the end of the input ends it.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include "ipc/command.h"
 #include "procs/gateway/request.h"
 
-/* Proposes it in the token's scope, with the limit of the moment; or answers that it is too large. */
+/* Proposes it in the token's scope, with the limit of the moment; or says that it is too large. */
 void volatile_propose(struct request *request, struct command *command);
 
 #endif

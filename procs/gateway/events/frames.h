@@ -2,7 +2,7 @@
  *
  * A frame of an event holds its bytes for both kinds of subscribers in one block:
  *
- *     id: <index>\ndata: |WebSocket header|{"topic":...,"data":...,"index":N,"emitted_at":"..."}|\n\n
+ *     id: <index>\ndata: |WebSocket header|{"topic":...,"data":...,"index":N,...}|\n\n
  *
  * A WebSocket takes the header and the JSON, a stream (Server-Sent Events) what stands before and
  * behind the header. A server's frames are not masked, so the bytes are the same for everybody; the

@@ -5,9 +5,9 @@
  * clear text and answers for health only.
  *
  * Bounds. Connections: as many as there are descriptors, less HTTP_RESERVED_FDS for everything
- * else; then nothing is accepted and clients wait in the backlog. The limit of descriptors is raised
- * to what sessions.maxConnections needs, as far as the system allows. An idle connection is closed
- * after HTTP_IDLE_MS. A request has HTTP_REQUEST_MS to arrive, and a second more for each
+ * else; then nothing is accepted and clients wait in the backlog. The limit of descriptors is
+ * raised to what sessions.maxConnections needs, as far as the system allows. An idle connection is
+ * closed after HTTP_IDLE_MS. A request has HTTP_REQUEST_MS to arrive, and a second more for each
  * HTTP_BODY_BYTES_PER_S that it has brought; an answer has HTTP_ANSWER_MS to be taken. A connection
  * that pipelines gets HTTP_PIPELINE_TURN answers in a row, then the others have their turn.
  */

@@ -1,9 +1,9 @@
 /* json_scan.h - the members of a JSON object, as they were written.
  *
- * Where data travels through unchanged (events), no number may lose a digit and no text its escapes:
- * the text is checked (RFC 8259) and cut, never converted. Checked as strictly as json.h does: one
- * object and nothing behind it, valid UTF-8, no lone surrogate, at most LIMIT_JSON_DEPTH deep, a
- * member that is asked for at most once. Takes no memory, whatever the text holds.
+ * Where data travels through unchanged (events), no number may lose a digit and no text its
+ * escapes: the text is checked (RFC 8259) and cut, never converted. Checked as strictly as json.h
+ * does: one object and nothing behind it, valid UTF-8, no lone surrogate, at most LIMIT_JSON_DEPTH
+ * deep, a member that is asked for at most once. Takes no memory, whatever the text holds.
  */
 #ifndef INSI_GATEWAY_JSON_SCAN_H
 #define INSI_GATEWAY_JSON_SCAN_H

@@ -38,9 +38,9 @@
  * its sequence, and the floor, so it does not belong into the session of other writes.
  *
  * Bounds: LIMIT_SESSION_WINDOW sequences, INFLIGHT_BYTES of entries, INFLIGHT_PER_ORIGIN of one
- * connection (clients that reset their requests leave them here; what the gateway proposes by itself
- * is of none, and is not counted). Beyond: E_BUSY. One loop's
- * thread. Knows no HTTP, no link: tests hand in their own wire and time.
+ * connection (clients that reset their requests leave them here; what the gateway proposes by
+ * itself is of none, and is not counted). Beyond: E_BUSY. One loop's thread. Knows no HTTP, no
+ * link: tests hand in their own wire and time.
  */
 #ifndef INSI_GATEWAY_INFLIGHT_H
 #define INSI_GATEWAY_INFLIGHT_H

@@ -6,13 +6,13 @@
  *
  *   Sessions of their own. A pop that waits holds its sequence, and with it the floor of its
  *   session, for a minute perhaps. So these pops are proposed in other sessions than all other
- *   writes (inflight.h). A session is used up when it has come POPS_SPAN sequences beyond the oldest
+ *   writes (inflight.h). A session is used up when it is POPS_SPAN sequences beyond the oldest
  *   pop that still waits; or when POPS_HEAVY_BYTES were popped beyond it, which the worker keeps
  *   until the floor has passed them. Then another one is used.
  *   Moving. Before the last of them is used up one is emptied: its pops are cancelled and pop again
  *   in another one. They stand behind the others of their queues then.
- *   A last word. A session that is not needed any more says so (by a renewal): its floor then passes
- *   all, and the worker keeps nothing for it.
+ *   A last word. A session that is not needed any more says so (by a renewal): its floor then
+ *   passes all, and the worker keeps nothing for it.
  *   Renewal. Every POPS_RENEW_MS a session with pops that wait says so (QUEUE_WAIT_RENEW): those of
  *   a gateway or node that died swallow no item for longer than QUEUE_WAIT_LEASE_MS.
  *   The end. When the wait is over, the client leaves or the process is to end, the pop is
@@ -20,8 +20,8 @@
  *   else its item was on the way, and comes.
  *   Going on. A worker that gives a pop up, because no renewal came through for too long, says
  *   E_QUEUE_EMPTY by itself; who has wait left then pops again.
- *   Broken sessions. When a renewal or a cancel cannot be applied within the request timeout, or the
- *   session was forgotten, nobody can tell what becomes of its pops: they end with
+ *   Broken sessions. When a renewal or a cancel cannot be applied within the request timeout, or
+ *   the session was forgotten, nobody can tell what becomes of its pops: they end with
  *   E_OUTCOME_UNKNOWN, and the session, never renewed again, lets go of whatever is left of them.
  *
  * Bounds: POPS_MAX at a time; POPS_SESSIONS sessions that are not used up; beyond: E_BUSY. So the

@@ -1,5 +1,5 @@
-/* pops_sessions.c - the sessions of waiting pops: where the next one goes, what the worker has to keep
- * for them, their renewal and their end; and what happens, to all of them. See pops.h.
+/* pops_sessions.c - the sessions of waiting pops: where the next one goes, what the worker has to
+ * keep for them, their renewal and their end; and what happens, to all of them. See pops.h.
  *
  * A session that was begun stays for the next pops. It is used up when it is POPS_SPAN sequences
  * long, or POPS_HEAVY_BYTES heavy, and its oldest pop still waits. Before the last place is used up

@@ -1,9 +1,9 @@
 /* volatile_limit.h - how much cache and queues may hold, as the writes of this node say it.
  *
- * cache.maxBytes, or what this node's tmpfs has room for, if that is less: the map's file and what is
- * free beside it, without a reserve, of which logical bytes may be VOLATILE_LIMIT_PERCENT. (A map
- * that cannot grow would have its worker wait for room, and everything of its kind with it.) The
- * limit goes into each command, so what comes of it is the same on all nodes.
+ * cache.maxBytes, or what this node's tmpfs has room for, if that is less: the map's file and what
+ * is free beside it, without a reserve, of which logical bytes may be VOLATILE_LIMIT_PERCENT. (A
+ * map that cannot grow would have its worker wait for room, and everything of its kind with it.)
+ * The limit goes into each command, so what comes of it is the same on all nodes.
  */
 #ifndef INSI_GATEWAY_VOLATILE_LIMIT_H
 #define INSI_GATEWAY_VOLATILE_LIMIT_H

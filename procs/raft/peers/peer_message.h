@@ -1,5 +1,5 @@
-/* peer_message.h - what the raft processes of the nodes say to each other, and how it is encoded: the
- * list of messages, those with which a connection begins, and the core's.
+/* peer_message.h - what the raft processes of the nodes say to each other, and how it is encoded:
+ * the list of messages, those with which a connection begins, and the core's.
  *
  * A message is a msgpack array [number, elements...] in a frame of its own length within the frame
  * that is authenticated (peer_frame.h). Encoders and decoders stand side by side, in files by

@@ -1,5 +1,5 @@
-/* fake_process.c - see fake_node.h: the gateway's process, its configuration, its supervisor and its
- * log. */
+/* fake_process.c - see fake_node.h: the gateway's process, its configuration, its supervisor and
+ * its log. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -1,5 +1,5 @@
-/* popping.h - what the tests of waiting pops share: pops over a wire that is played, at the time that the
- * test says. */
+/* popping.h - what the tests of waiting pops share: pops over a wire that is played, at the time
+ * that the test says. */
 #ifndef INSI_TESTS_UNIT_GATEWAY_POPPING_H
 #define INSI_TESTS_UNIT_GATEWAY_POPPING_H
 

@@ -39,8 +39,8 @@ Test(pops_bounds, a_long_wait_does_not_have_the_worker_keep_what_others_pop)
     cr_assert_eq(patient.told, 0);
 }
 
-/* Cancels and renewals are nobody's: a connection that has all the pops it may does not hold up those
- * of others. */
+/* Cancels and renewals are nobody's: a connection that has all the pops it may does not hold up
+ * those of others. */
 Test(pops_bounds, a_connection_that_is_full_keeps_no_other_from_its_end_nor_from_its_renewal)
 {
     static struct client greedy[2 * INFLIGHT_PER_ORIGIN];

@@ -1,5 +1,5 @@
-/* Cache, counters and queues over HTTP, with workers that are played: which command a request becomes,
- * what a result becomes, and what a read of cacheq's map waits for. */
+/* Cache, counters and queues over HTTP, with workers that are played: which command a request
+ * becomes, what a result becomes, and what a read of cacheq's map waits for. */
 #include <unistd.h>
 
 #include "base/bytes.h"

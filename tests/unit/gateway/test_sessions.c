@@ -399,7 +399,7 @@ Test(sessions, a_slow_client_has_time_to_read_up_to_the_goodbye)
     cr_assert(client.is_aborted && client.code == 0);
 }
 
-/* ---- what cannot be taken back ---------------------------------------------------------------- */
+/* ---- what cannot be taken back --------------------------------------------------------------- */
 
 static struct slice handed_over; /* the first piece of the last write */
 static struct outbox kept;

@@ -1,4 +1,5 @@
-/* What a value in a message must be: decoders refuse anything else, and encoders what is too large. */
+/* What a value in a message must be: decoders refuse anything else, and encoders what is too
+ * large. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* insi-events as its neighbours see it: whatever is killed in between, a subscriber that goes on from
- * where it was gets every event once, and in order. */
+/* insi-events as its neighbours see it: whatever is killed in between, a subscriber that goes on
+ * from where it was gets every event once, and in order. */
 #include <stdio.h>
 
 #include "ipc/events_gateway.h"
