@@ -157,7 +157,7 @@ static bool events_take_last(struct request *request, struct session_wish *wish)
     if (text.len == 0)
         return true;
     wish->from_now = false;
-    if (params_parse_number(text, &wish->after))
+    if (params_parse_number(text, &wish->after) && wish->after <= INT64_MAX)
         return true;
     request_refuse(request, REPLY_BAD_REQUEST, "Last-Event-ID must be the index of an event");
     return false;

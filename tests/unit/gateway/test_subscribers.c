@@ -249,6 +249,21 @@ Test(subscribers, what_a_subscription_may_not_ask_for)
     cr_assert_eq(fake_events()->count, 0);
 }
 
+Test(subscribers, a_last_event_id_is_an_index_like_after)
+{
+    fake_start(&fake, NULL);
+    for (const char *const *id = (const char *const[]){"x", "-1", "9223372036854775808", NULL};
+         *id != NULL; id++) {
+        char header[64];
+        snprintf(header, sizeof(header), "Last-Event-ID: %s\r\n", *id);
+        int fd = stream_with("topic=t", header);
+        client_read_until(&fake, fd, "must be the index of an event\"}", text, sizeof(text));
+        cr_assert_not_null(strstr(text, "HTTP/1.1 400 "));
+        close(fd);
+    }
+    cr_assert_eq(fake_events()->count, 0);
+}
+
 Test(subscribers, the_longest_topic_is_a_prefix_of_480_bytes)
 {
     char target[1024];
