@@ -65,8 +65,10 @@ void session_unsubscribe(struct session *session)
 static void session_pay(struct session *session)
 {
     const struct sessions_wire *wire = &session->sessions->wire;
-    if (!session->is_subscribed)
+    if (!session->is_subscribed) {
+        session->outbox.due = 0; /* to nobody: the worker will count anew */
         return;
+    }
     uint64_t bytes = outbox_take_credit(&session->outbox, session->window);
     if (bytes > 0 && wire->credit(wire->arg, session->connection, bytes) == E_BUSY)
         session->outbox.due += bytes; /* with the next write */

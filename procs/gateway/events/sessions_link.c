@@ -37,6 +37,8 @@ static void sessions_note_down(struct session_list *list, uint64_t reached)
         if (session->is_subscribed && session->is_live)
             session_raise_position(session, reached);
         session->is_subscribed = session->is_live = false;
+        session->outbox.due = 0;
+        session_look_full(session);
     }
 }
 

@@ -386,6 +386,32 @@ Test(sessions, what_is_due_counts_for_the_window)
     cr_assert_eq(client.session->state, SESSION_CLOSING);
 }
 
+/* What has left is owed to nobody while the worker is away. */
+Test(sessions, who_has_taken_everything_is_not_slow_while_the_worker_is_away)
+{
+    struct client client;
+    open_with(&client, &websocket, NULL);
+    emit(&client, 11, WINDOW / COST);
+    sessions_on_down(sessions);
+    wrote(&client);
+    pass_ms(10 * SESSION_STALL_MS);
+    cr_assert_eq(client.session->state, SESSION_OPEN);
+    sessions_on_up(sessions);
+    cr_assert(asked.after == 10 + WINDOW / COST && asked.unpaid == 0);
+}
+
+Test(sessions, what_was_due_when_the_worker_went_away_does_not_count)
+{
+    struct client client;
+    open_with(&client, &websocket, NULL);
+    emit(&client, 11, 2);
+    wrote(&client);
+    emit(&client, 13, WINDOW / COST - 2);
+    sessions_on_down(sessions);
+    pass_ms(10 * SESSION_STALL_MS);
+    cr_assert_eq(client.session->state, SESSION_OPEN);
+}
+
 Test(sessions, a_slow_client_has_time_to_read_up_to_the_goodbye)
 {
     struct client client;
