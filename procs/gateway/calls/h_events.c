@@ -1,7 +1,5 @@
 /* h_events.c - events: publishing, and what a subscription asks for. What becomes of it is
  * sessions.h's. */
-#include <string.h>
-
 #include "base/error.h"
 #include "ipc/command.h"
 #include "procs/gateway/calls/handlers.h"
@@ -9,6 +7,7 @@
 #include "procs/gateway/events/origin.h"
 #include "procs/gateway/events/stream.h"
 #include "procs/gateway/events/websocket.h"
+#include "procs/gateway/http/http_request.h"
 #include "procs/gateway/http/json_scan.h"
 
 /* ---- publishing ------------------------------------------------------------------------------ */
@@ -94,21 +93,13 @@ static bool events_take_wish(struct request *request, struct session_wish *wish)
            params_number(request, "after", 0, 0, INT64_MAX, &wish->after);
 }
 
-static struct slice events_header(const struct request *request, const char *name)
-{
-    const h2o_headers_t *headers = &request->http->headers;
-    ssize_t at = h2o_find_header_by_str(headers, name, strlen(name), -1);
-    return at != -1 ? slice_of(headers->entries[at].value.base, headers->entries[at].value.len)
-                    : slice_of(NULL, 0);
-}
-
 /* ---- WebSockets ------------------------------------------------------------------------------ */
 
 static bool events_check_origin(struct request *request)
 {
     const struct config *config = &request->gateway->skel.config;
     const h2o_iovec_t host = request->http->input.authority;
-    struct slice origin = events_header(request, "origin");
+    struct slice origin = http_header(request->http, "origin");
     if (origin.len == 0 ||
         origin_is_allowed(origin, slice_of(host.base, host.len), config->sessions.allowed_origins,
                           config->sessions.allowed_origin_count))
@@ -153,7 +144,7 @@ void events_subscribed(struct request *request, struct session *session)
 /* A browser that comes again names the last event that it had, whatever the address says. */
 static bool events_take_last(struct request *request, struct session_wish *wish)
 {
-    struct slice text = events_header(request, "last-event-id");
+    struct slice text = http_header(request->http, "last-event-id");
     if (text.len == 0)
         return true;
     wish->from_now = false;
@@ -174,7 +165,7 @@ void events_stream(struct request *request)
 void events_streamed(struct request *request, struct session *session)
 {
     const struct config *config = &request->gateway->skel.config;
-    struct slice origin = events_header(request, "origin");
+    struct slice origin = http_header(request->http, "origin");
     if (!origin_is_listed(origin, config->sessions.allowed_origins,
                           config->sessions.allowed_origin_count))
         origin.len = 0;

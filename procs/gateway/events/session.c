@@ -134,7 +134,7 @@ static unsigned session_put(const struct session *session, const struct frame *f
 
 static void session_write(struct session *session)
 {
-    struct slice pieces[2 + FRAME_STREAM_PIECES * SESSION_WRITE_FRAMES];
+    struct slice pieces[SESSION_WRITE_PIECES];
     struct frame *frames[SESSION_WRITE_FRAMES];
     unsigned count = 0;
     if (session->urgent != NULL)

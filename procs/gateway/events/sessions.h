@@ -43,6 +43,8 @@
 #define SESSION_LINGER_MS 2000          /* for the client to close, after that */
 #define SESSION_WRITE_FRAMES 64         /* of one write ... */
 #define SESSION_WRITE_BYTES (64u << 10) /* ... at most, but for a larger event */
+/* Of one write at most: each frame in pieces, before them a control frame and a ping. */
+#define SESSION_WRITE_PIECES (2 + FRAME_STREAM_PIECES * SESSION_WRITE_FRAMES)
 
 enum session_code { /* RFC 6455, 7.4; what a stream makes of them: its end */
                     SESSION_CODE_NORMAL = 1000,

@@ -7,12 +7,11 @@
 
 #include "base/check.h"
 #include "procs/gateway/http/http.h"
+#include "procs/gateway/http/http_request.h"
 #include "procs/gateway/http/tcp.h"
 
-#define STREAM_PIECES (2 + FRAME_STREAM_PIECES * SESSION_WRITE_FRAMES)
 #define STREAM_TEXT(number) #number
 #define STREAM_NUMBER(number) STREAM_TEXT(number)
-#define HTTP2_VERSION 0x200
 
 /* An id without data is no event, but where a browser, or insic, goes on: without it, who loses the
  * connection before the first event would not know behind what. */
@@ -83,8 +82,8 @@ static void stream_on_left(void *arg)
 static void stream_write(struct session *session, const struct slice *pieces, unsigned count)
 {
     struct stream *stream = session->carrier;
-    h2o_iovec_t out[STREAM_PIECES];
-    CHECK(count <= STREAM_PIECES);
+    h2o_iovec_t out[SESSION_WRITE_PIECES];
+    CHECK(count <= SESSION_WRITE_PIECES);
     for (unsigned i = 0; i < count; i++)
         out[i] = h2o_iovec_init(pieces[i].data, pieces[i].len);
     stream->is_writing = true;
@@ -158,7 +157,7 @@ void stream_open(h2o_req_t *http, struct session *session, struct slice origin)
                               .is_writing = true};
     session->transport = &stream_transport;
     session->carrier = stream;
-    if (http->version < HTTP2_VERSION)
+    if (!http_is_version_2(http))
         tcp_limit_unsent(stream_descriptor(stream), session->window);
     http_watch(http, stream_on_left, stream);
     stream_describe(http, origin);

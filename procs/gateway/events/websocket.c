@@ -9,14 +9,12 @@
 
 #include "base/check.h"
 #include "procs/gateway/events/websocket_in.h"
+#include "procs/gateway/http/http_request.h"
 #include "procs/gateway/http/tcp.h"
 
 #define WEBSOCKET_KEY_BYTES 24 /* 16 bytes in base64 */
 #define WEBSOCKET_ACCEPT_BYTES 29
 #define WEBSOCKET_SHA1_BYTES 20
-#define WEBSOCKET_PIECES (2 + SESSION_WRITE_FRAMES)
-#define WEBSOCKET_CODE_BYTES 2
-#define HTTP1_1_VERSION 0x101
 
 struct websocket {
     struct session *session; /* NULL: it has ended while the handshake was being answered */
@@ -30,40 +28,34 @@ struct websocket {
 
 /* ---- the handshake --------------------------------------------------------------------------- */
 
-static const h2o_iovec_t *websocket_header(const h2o_req_t *http, const char *name)
-{
-    ssize_t at = h2o_find_header_by_str(&http->headers, name, strlen(name), -1);
-    return at != -1 ? &http->headers.entries[at].value : NULL;
-}
-
 /* 22 digits of base64 and "==". */
-static bool websocket_is_key(const h2o_iovec_t *key)
+static bool websocket_is_key(struct slice key)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    return key != NULL && key->len == WEBSOCKET_KEY_BYTES &&
-           strspn(key->base, digits) >= WEBSOCKET_KEY_BYTES - 2 &&
-           memcmp(key->base + WEBSOCKET_KEY_BYTES - 2, "==", 2) == 0;
+    const char *text = key.data;
+    return key.len == WEBSOCKET_KEY_BYTES && strspn(text, digits) >= WEBSOCKET_KEY_BYTES - 2 &&
+           memcmp(text + WEBSOCKET_KEY_BYTES - 2, "==", 2) == 0;
 }
 
 enum websocket_offer websocket_look(const h2o_req_t *http)
 {
-    const h2o_iovec_t *version = websocket_header(http, "sec-websocket-version");
-    if (http->version != HTTP1_1_VERSION || http->upgrade.base == NULL ||
+    if (http->version != HTTP_VERSION_1_1 || http->upgrade.base == NULL ||
         !h2o_lcstris(http->upgrade.base, http->upgrade.len, H2O_STRLIT("websocket")))
         return WEBSOCKET_NOT_OFFERED;
-    if (version == NULL || !h2o_memis(version->base, version->len, H2O_STRLIT(WEBSOCKET_VERSION)))
+    if (!slice_equal(http_header(http, "sec-websocket-version"), slice_text(WEBSOCKET_VERSION)))
         return WEBSOCKET_NOT_OFFERED;
-    return websocket_is_key(websocket_header(http, "sec-websocket-key")) ? WEBSOCKET_OFFERED
-                                                                         : WEBSOCKET_MALFORMED;
+    return websocket_is_key(http_header(http, "sec-websocket-key")) ? WEBSOCKET_OFFERED
+                                                                    : WEBSOCKET_MALFORMED;
 }
 
 /* RFC 6455, 4.2.2: that the server knows what it answers. */
-static void websocket_accept_key(char out[WEBSOCKET_ACCEPT_BYTES], const h2o_iovec_t *key)
+static void websocket_accept_key(char out[WEBSOCKET_ACCEPT_BYTES], struct slice key)
 {
     static const char suffix[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     char text[WEBSOCKET_KEY_BYTES + sizeof(suffix) - 1];
     uint8_t digest[EVP_MAX_MD_SIZE];
-    memcpy(text, key->base, WEBSOCKET_KEY_BYTES);
+    CHECK(key.len == WEBSOCKET_KEY_BYTES && key.data != NULL); /* websocket_look saw to it */
+    memcpy(text, key.data, WEBSOCKET_KEY_BYTES);
     memcpy(text + WEBSOCKET_KEY_BYTES, suffix, sizeof(suffix) - 1);
     CHECK(EVP_Digest(text, sizeof(text), digest, NULL, EVP_sha1(), NULL) == 1);
     h2o_base64_encode(out, digest, WEBSOCKET_SHA1_BYTES, 0);
@@ -129,8 +121,8 @@ static unsigned websocket_seal(struct websocket *websocket, h2o_iovec_t *pieces,
 static void websocket_write(struct session *session, const struct slice *pieces, unsigned count)
 {
     struct websocket *websocket = session->carrier;
-    h2o_iovec_t out[WEBSOCKET_PIECES];
-    CHECK(count <= WEBSOCKET_PIECES);
+    h2o_iovec_t out[SESSION_WRITE_PIECES];
+    CHECK(count <= SESSION_WRITE_PIECES);
     for (unsigned i = 0; i < count; i++)
         out[i] = h2o_iovec_init(pieces[i].data, pieces[i].len);
     if (websocket->socket->ssl != NULL && count > 1)
@@ -237,7 +229,7 @@ static void websocket_on_upgraded(void *arg, h2o_socket_t *socket, size_t reques
 
 void websocket_open(h2o_req_t *http, struct session *session)
 {
-    const h2o_iovec_t *key = websocket_header(http, "sec-websocket-key");
+    struct slice key = http_header(http, "sec-websocket-key");
     char *accept = h2o_mem_alloc_pool(&http->pool, WEBSOCKET_ACCEPT_BYTES);
     struct websocket *websocket = mem_alloc(sizeof(*websocket));
     websocket->session = session;

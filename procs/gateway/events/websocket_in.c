@@ -10,7 +10,6 @@
 
 #define WEBSOCKET_TAKE_BYTES (16u << 10) /* at once: its answers take memory until they are gone */
 #define WEBSOCKET_MASK_BYTES 4
-#define WEBSOCKET_CODE_BYTES 2
 #define WEBSOCKET_LATER_CODE_FIRST 1012 /* registered since RFC 6455; wslay takes them for wrong */
 #define WEBSOCKET_LATER_CODE_LAST 1014
 

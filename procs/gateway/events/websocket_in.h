@@ -16,6 +16,7 @@
 
 #define WEBSOCKET_MESSAGE_BYTES 4096
 #define WEBSOCKET_PING_BYTES 125
+#define WEBSOCKET_CODE_BYTES 2 /* of a close, the high byte first */
 
 struct websocket_in;
 

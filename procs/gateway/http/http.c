@@ -12,11 +12,11 @@
 #include "base/log.h"
 #include "procs/gateway/gateway.h"
 #include "procs/gateway/http/http_errors.h"
+#include "procs/gateway/http/http_request.h"
 #include "procs/gateway/http/http_sweep.h"
 #include "procs/gateway/http/tls.h"
 #include "procs/gateway/request.h"
 
-#define HTTP2_VERSION 0x200
 #define HTTP_BODY_SLACK_BYTES (1u << 20)
 #define HTTP_ACCEPTS_PER_EVENT 64
 #define HTTP_ACCEPT_AGAIN_MS 100
@@ -130,7 +130,7 @@ static void http_on_left_timer(void *arg)
 
 void http_await(h2o_req_t *request)
 {
-    if (request->version >= HTTP2_VERSION)
+    if (http_is_version_2(request))
         return;
     h2o_socket_t *socket = request->conn->callbacks->get_socket(request->conn);
     h2o_socket_dont_read(socket, 1);
@@ -139,7 +139,7 @@ void http_await(h2o_req_t *request)
 
 void http_watch(h2o_req_t *request, http_left_fn *left, void *arg)
 {
-    if (request->version >= HTTP2_VERSION)
+    if (http_is_version_2(request))
         return;
     struct http_connection *connection =
         request->conn->callbacks->get_socket(request->conn)->on_close.data;
@@ -150,7 +150,7 @@ void http_watch(h2o_req_t *request, http_left_fn *left, void *arg)
 
 void http_awaited(h2o_req_t *request, bool large)
 {
-    if (request->version >= HTTP2_VERSION)
+    if (http_is_version_2(request))
         return;
     h2o_socket_t *socket = request->conn->callbacks->get_socket(request->conn);
     h2o_socket_dont_read(socket, 0);

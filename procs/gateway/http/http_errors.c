@@ -8,10 +8,10 @@
 
 #include "base/check.h"
 #include "procs/gateway/gateway.h"
+#include "procs/gateway/http/http_request.h"
 #include "procs/gateway/http/reply.h"
 
 #define HTTP_LINGER_READ_BYTES (1u << 20)
-#define HTTP2_VERSION 0x200
 
 struct http_errors_filter {
     h2o_filter_t super;
@@ -115,7 +115,7 @@ static void http_errors_on_answer(h2o_filter_t *super, h2o_req_t *request, h2o_o
     reply_describe(&reply, request);
     stream->super.do_send = http_errors_send;
     stream->body = reply.body;
-    if (request->version < HTTP2_VERSION)
+    if (!http_is_version_2(request))
         http_linger(gateway, request);
     h2o_setup_next_ostream(request, &stream->super.next);
 }

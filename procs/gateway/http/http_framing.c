@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define HTTP2_VERSION 0x200
+#include "procs/gateway/http/http_request.h"
 
 static bool http_line_is(const char *line, size_t len, const char *name)
 {
@@ -15,7 +15,7 @@ static bool http_line_is(const char *line, size_t len, const char *name)
 
 bool http_framing_is_clear(const h2o_req_t *request)
 {
-    if (request->version >= HTTP2_VERSION || request->entity.base == NULL)
+    if (http_is_version_2(request) || request->entity.base == NULL)
         return true;
     const char *at = request->conn->callbacks->get_socket(request->conn)->input->bytes;
     const char *end = request->entity.base;

@@ -10,8 +10,7 @@
 
 #include "base/log.h"
 #include "procs/gateway/gateway.h"
-
-#define HTTP2_VERSION 0x200
+#include "procs/gateway/http/http_request.h"
 
 static h2o_socket_t *http_socket_of(const h2o_req_t *request)
 {
@@ -29,7 +28,7 @@ bool http_socket_has_ended(h2o_socket_t *socket)
 
 bool http_client_has_left(const h2o_req_t *request)
 {
-    return request->version < HTTP2_VERSION && http_socket_has_ended(http_socket_of(request));
+    return !http_is_version_2(request) && http_socket_has_ended(http_socket_of(request));
 }
 
 static struct timeval http_now(struct gateway *gateway)

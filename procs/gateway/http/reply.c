@@ -7,9 +7,9 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "procs/gateway/http/http_request.h"
 #include "procs/gateway/http/json.h"
 
-#define HTTP2_VERSION 0x200
 #define REPLY_COPY_BYTES (16u << 10) /* beyond, the buffer itself becomes the answer */
 
 const char *reply_error_name(enum reply_error error)
@@ -117,7 +117,7 @@ void reply_describe(const struct reply *reply, h2o_req_t *http)
     if (reply->allow != NULL)
         reply_add_header(http, H2O_TOKEN_ALLOW, reply->allow);
     if (reply->upgrade != NULL) {
-        if (http->version < HTTP2_VERSION) /* HTTP/2 knows no such header */
+        if (!http_is_version_2(http)) /* HTTP/2 knows no such header */
             reply_add_header(http, H2O_TOKEN_UPGRADE, "websocket");
         h2o_add_header_by_str(&http->pool, &http->res.headers, H2O_STRLIT("sec-websocket-version"),
                               0, NULL, reply->upgrade, strlen(reply->upgrade));
