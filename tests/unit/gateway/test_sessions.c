@@ -394,7 +394,7 @@ Test(sessions, who_has_taken_everything_is_not_slow_while_the_worker_is_away)
     emit(&client, 11, WINDOW / COST);
     sessions_on_down(sessions);
     wrote(&client);
-    pass_ms(10 * SESSION_STALL_MS);
+    pass_ms(UINT64_C(10) * SESSION_STALL_MS);
     cr_assert_eq(client.session->state, SESSION_OPEN);
     sessions_on_up(sessions);
     cr_assert(asked.after == 10 + WINDOW / COST && asked.unpaid == 0);
@@ -408,7 +408,7 @@ Test(sessions, what_was_due_when_the_worker_went_away_does_not_count)
     wrote(&client);
     emit(&client, 13, WINDOW / COST - 2);
     sessions_on_down(sessions);
-    pass_ms(10 * SESSION_STALL_MS);
+    pass_ms(UINT64_C(10) * SESSION_STALL_MS);
     cr_assert_eq(client.session->state, SESSION_OPEN);
 }
 
