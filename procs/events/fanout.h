@@ -17,7 +17,4 @@ void fanout_tell_place(struct feed *feed, enum msg type, uint64_t connection, ui
 /* The result of sending: the feed is broken when the link has no room. */
 void fanout_note(struct feed *feed, int error);
 
-/* feed.c: it has no window for the event of next_index, which it has to get next. */
-void feed_park(struct feed *feed, struct subscription *subscription, uint64_t next_index);
-
 #endif

@@ -74,4 +74,7 @@ void feed_on_drop(struct feed *feed, const struct ring_event *event);
 /* The ring is another one, which holds nothing up to dropped_index for certain. */
 void feed_on_other_ring(struct feed *feed, uint64_t dropped_index);
 
+/* For fanout.c: it has no window for the event of next_index, which it has to get next. */
+void feed_park(struct feed *feed, struct subscription *subscription, uint64_t next_index);
+
 #endif

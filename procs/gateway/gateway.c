@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "ipc/gateway_raft.h"
 #include "ipc/worker_gateway.h"
-#include "procs/gateway/events/events.h"
+#include "procs/gateway/events/events_link.h"
 
 /* Of one answer: an escaped value is no longer than the body that brought it was, a list of API
  * keys is as long as there are keys. */
@@ -263,7 +263,7 @@ static void gateway_start(struct gateway *gateway, int argc, char **argv)
     gateway_open_shared(gateway);
     auth_init(&gateway->auth, &gateway->skel.config);
     gateway_open_tables(gateway);
-    events_open(gateway);
+    events_link_open(gateway);
     links_open(gateway);
     http_open(gateway);
     links_watch_supervisor(gateway);

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "ipc/gateway_raft.h"
 #include "ipc/worker_gateway.h"
-#include "procs/gateway/events/events.h"
+#include "procs/gateway/events/events_link.h"
 #include "procs/gateway/gateway.h"
 
 /* ---- descriptors in h2o's loop ---------------------------------------------------------------
@@ -169,7 +169,7 @@ static void links_on_worker_up(void *arg, const struct link_peer *peer)
     pops_on_worker_up(host->gateway->pops, host->peer);
     reads_on_worker_up(links_view(host));
     if (host->peer == PROC_EVENTS)
-        events_on_up(host->gateway);
+        events_link_on_up(host->gateway);
 }
 
 static void links_on_worker_down(void *arg)
@@ -178,7 +178,7 @@ static void links_on_worker_down(void *arg)
     LOG_INFO("link_down", LOG_STR("peer", proc_name(host->peer)));
     reads_on_worker_down(links_view(host));
     if (host->peer == PROC_EVENTS)
-        events_on_down(host->gateway);
+        events_link_on_down(host->gateway);
 }
 
 static void links_on_result(struct link_host *host, struct unpack *body)
@@ -209,7 +209,7 @@ static void links_on_worker_message(void *arg, enum msg type, struct unpack *bod
         links_on_applied(host, body);
         break;
     default:
-        if (host->peer != PROC_EVENTS || !events_on_message(host->gateway, type, body))
+        if (host->peer != PROC_EVENTS || !events_link_on_message(host->gateway, type, body))
             unpack_refuse(body);
     }
 }
@@ -218,7 +218,7 @@ static void links_on_worker_batch_end(void *arg)
 {
     struct link_host *host = arg;
     if (host->peer == PROC_EVENTS)
-        events_on_batch_end(host->gateway);
+        events_link_on_batch_end(host->gateway);
 }
 
 /* ---- open, flush ----------------------------------------------------------------------
