@@ -139,6 +139,20 @@ void rig_start(void)
     RIG_WAIT(rig.is_ready);
 }
 
+static bool rig_is_down(const struct link *link)
+{
+    return link == NULL || !link_is_up(link);
+}
+
+/* Who goes on before may still say something to the process that was. */
+static bool rig_is_alone(void)
+{
+    for (unsigned i = 0; i < PROC_WORKER_COUNT; i++)
+        if (!rig_is_down(rig.workers[i].link))
+            return false;
+    return rig_is_down(rig.gateway.link);
+}
+
 int rig_wait_exit(void)
 {
     int status;
@@ -153,6 +167,7 @@ int rig_wait_exit(void)
     if (rig.control_fd >= 0)
         close(rig.control_fd);
     rig.control_fd = -1;
+    RIG_WAIT(rig_is_alone());
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
