@@ -44,8 +44,9 @@
  *
  * Window of the link. Each EVENT costs the link event_message_cost, paid back with EVENT_CREDIT for
  * connection 0 when the gateway has handled the message, whatever became of its connections: at the
- * end of each received batch, in one. EVENT_LINK_WINDOW_BYTES, by the same rule; so a gateway that
- * does not read costs no memory. Meanwhile its connections wait, and may be OUTRUN.
+ * end of a received batch, in one, when EVENT_LINK_CREDIT_BYTES are due, for each credit wakes the
+ * worker. EVENT_LINK_WINDOW_BYTES, by the same rule; so a gateway that does not read costs no
+ * memory. Meanwhile its connections wait, and may be OUTRUN.
  *
  * When the link has been down the worker knows no subscription of this gateway any more, and both
  * windows are full again. The gateway subscribes again, with `after` the highest that it knows of:
@@ -63,6 +64,7 @@
 #include "ipc/link.h"
 
 #define EVENT_LINK_WINDOW_BYTES (8u << 20)
+#define EVENT_LINK_CREDIT_BYTES (EVENT_LINK_WINDOW_BYTES / 8)
 #define EVENT_SUBSCRIPTIONS_MAX (1u << 20)        /* of one link */
 #define EVENT_CONNECTIONS_MAX (1u << 16)          /* of one EVENT */
 #define EVENT_CONNECTION_BYTES 8                  /* a number in an EVENT's list: little-endian */

@@ -129,7 +129,8 @@ void sessions_on_batch_end(struct sessions *sessions)
     struct session *session;
     while ((session = TAILQ_FIRST(&sessions->touched)) != NULL)
         session_pump(session);
-    if (sessions->link_due > 0 && wire->credit(wire->arg, 0, sessions->link_due) == 0)
+    if (sessions->link_due >= EVENT_LINK_CREDIT_BYTES &&
+        wire->credit(wire->arg, 0, sessions->link_due) == 0)
         sessions->link_due = 0;
 }
 
