@@ -573,31 +573,3 @@ Test(sessions, a_stop_ends_all_and_lets_nobody_in)
     cr_assert(open.is_aborted && writing.is_aborted && slow.is_aborted);
     cr_assert_eq(sessions_count(sessions), 0);
 }
-
-Test(sessions, many_keys_are_told_apart_and_forgotten)
-{
-    struct session_keys keys = {0};
-    struct session_key *taken[300];
-    uint8_t hash[SHA256_BYTES] = {0};
-    for (unsigned i = 0; i < 300; i++) {
-        hash[0] = (uint8_t)(i % 7); /* many begin at the same place */
-        hash[20] = (uint8_t)i;
-        hash[21] = (uint8_t)(i >> 8);
-        taken[i] = session_key_take(&keys, hash);
-        cr_assert_eq(taken[i], session_key_take(&keys, hash));
-        cr_assert_eq(taken[i]->users, 2);
-    }
-    cr_assert_eq(keys.count, 300);
-    for (unsigned i = 0; i < 300; i++) {
-        unsigned which = i * 7 % 300;
-        struct session_key *again = taken[which];
-        memcpy(hash, again->hash, sizeof(hash));
-        session_key_release(&keys, &again);
-        cr_assert_eq(session_key_take(&keys, hash), taken[which]);
-        for (unsigned users = 0; users < 2; users++) {
-            again = taken[which];
-            session_key_release(&keys, &again);
-        }
-    }
-    session_keys_fini(&keys);
-}
